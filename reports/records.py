@@ -377,7 +377,7 @@ class Repetition(Record):
     params: dict[str, object] = Field(
         default_factory=dict,
         description="epochs, batch, lr, rank, ...; keys of training (optimizer, schedule, clip, weight_decay, alpha, "
-        "batchnorm, head, lora_plus) only where they are not the defaults, see docs/training.md",
+        "batchnorm, head, lora_plus, accumulate) only where they are not the defaults, see docs/training.md",
     )
     seed: int
     base: int | None = Field(

@@ -19,7 +19,8 @@ from tunebench.workloads.methods import table as methods_table
 from tunebench.workloads.methods.skips import GRIDS, parse_skips
 from tunebench.workloads.models import COUNTED, counted
 from tunebench.workloads.models.graph import TEXT
-from tunebench.workloads.tasks.spec import SpecError
+from tunebench.workloads.models.language import is_text_model
+from tunebench.workloads.tasks.spec import DTYPES, FLOAT32, SpecError
 from tunebench.workloads.tasks.training import BATCHNORMS, HEADS, OPTIMIZERS, PLAIN, Training, parse_training
 
 app = typer.Typer(add_completion=False)
@@ -84,9 +85,21 @@ def params(
         ),
     ] = None,
     engine: Annotated[
-        str,
-        typer.Option("--engine", metavar="NAME", help="Whose memory: " + ", ".join(lab_memory.TAKINGS) + "."),
-    ] = "torch",
+        str | None,
+        typer.Option(
+            "--engine",
+            metavar="NAME",
+            help="Whose memory: "
+            + ", ".join(lab_memory.TAKINGS)
+            + "; default: transformers for texts, else torch.",
+        ),
+    ] = None,
+    dtype: Annotated[
+        str, typer.Option("--dtype", metavar="NAME", help="As in a suite: " + ", ".join(DTYPES) + ".")
+    ] = FLOAT32,
+    accumulate: Annotated[
+        int, typer.Option("--accumulate", min=1, help="As in a suite: batches of an update.")
+    ] = PLAIN.accumulate,
     board: Annotated[
         str | None,
         typer.Option("--board", metavar="NAME", help="What fits on a board, e.g. raspberry-pi-4, or 'all'."),
@@ -97,7 +110,8 @@ def params(
             "--taken-mb",
             min=0,
             help="Of a board's memory: system, interpreter and torch (10^6 bytes); default "
-            f"{lab_memory.TAKEN_MB:g}, {lab_memory.NATIVE_TAKEN_MB:g} with --engine native.",
+            f"{lab_memory.TAKEN_MB:g}, {lab_memory.NATIVE_TAKEN_MB:g} with --engine native, "
+            f"{lab_memory.TRANSFORMERS_TAKEN_MB:g} with transformers.",
         ),
     ] = None,
     as_json: JsonFlag = False,
@@ -111,6 +125,7 @@ def params(
         model, method, rank, task=task, classes=classes, size=size,
         batch=batch, optimizer=optimizer, free_mb=free_mb, board=board, taken_mb=taken_mb, batchnorm=batchnorm,
         head=head, engine=engine, skip_grid=skip_grid, skip_blocks=_number(skip_blocks), checkpoint=checkpoint,
+        dtype=dtype, accumulate=accumulate,
     )  # fmt: skip
     typer.echo(json.dumps(numbers, indent=2, sort_keys=True) if as_json else table(numbers))
 
@@ -130,10 +145,12 @@ def count(
     taken_mb: float | None = None,
     batchnorm: str = PLAIN.batchnorm,
     head: str = PLAIN.head,
-    engine: str = "torch",
+    engine: str | None = None,
     skip_grid: str | None = None,
     skip_blocks: int | str | None = None,
     checkpoint: bool = False,
+    dtype: str = FLOAT32,
+    accumulate: int = PLAIN.accumulate,
 ) -> dict[str, Any]:
     """Count what a method trains on a network; return what the command prints as JSON.
 
@@ -142,7 +159,8 @@ def count(
         statistics not), ``trainable``, ``statistics`` (values of BatchNorm's that are re-estimated), ``reduction_pct``
         (100 (1 - (trainable + statistics) / params)), ``update_b`` (bytes of both in float32), ``update_file_b`` (of
         the safetensors file that ships them: ``update_b`` and a header of names and shapes; 0 if nothing changes),
-        ``batchnorm``, ``head`` and ``checkpoint`` (as asked for), ``skip_grid`` and ``skip_blocks`` (of skip adapters,
+        ``batchnorm``, ``head``, ``checkpoint``, ``dtype`` and ``accumulate`` (as asked for), ``skip_grid`` and
+        ``skip_blocks`` (of skip adapters,
         else None), ``cache_sample_b`` (bytes that a sample's cached activations take; 0 without a cache), ``madds`` and
         ``madds_base`` (forward, one sample, with and without
         adapters), ``adapted`` (number of layers or, of skip adapters, of blocks), ``skipped`` (layer -> why it has no
@@ -157,19 +175,24 @@ def count(
     """
     if optimizer not in (None, *OPTIMIZERS):
         raise UsageError(f"--optimizer {optimizer!r}: use one of: {', '.join(OPTIMIZERS)}")
-
+    if dtype not in DTYPES:
+        raise UsageError(f"--dtype {dtype!r}: use one of: {', '.join(DTYPES)}")
+    engine = engine or ("transformers" if is_text_model(model) else "torch")
     if engine not in lab_memory.TAKINGS:
         raise UsageError(f"--engine {engine!r}: use one of: {', '.join(lab_memory.TAKINGS)}")
     taking = lab_memory.TAKINGS[engine]
 
     def plan_of(side: int | None) -> plans.Plan:
         network = counted(model, task, classes, side)
-        return plans.plan(
+        made = plans.plan(
             row, network, rank, training.batchnorm, training.head, skips=skips, checkpoint=checkpoint
         )
+        return made._replace(dtype=dtype, accumulate=accumulate)
 
     try:
-        keys = {"optimizer": optimizer or PLAIN.optimizer, "batchnorm": batchnorm, "head": head}
+        keys = {
+            "optimizer": optimizer or PLAIN.optimizer, "batchnorm": batchnorm, "head": head, "accumulate": accumulate,
+        }  # fmt: skip
         training = parse_training(keys)
         row = methods_table.method(method)
         skips = parse_skips(skip_grid, skip_blocks)
@@ -205,6 +228,8 @@ def count(
         "batchnorm": batchnorm,
         "head": head,
         "checkpoint": checkpoint,
+        "dtype": dtype,
+        "accumulate": accumulate,
         "skip_grid": skips.grid if plan.graph.added else None,
         "skip_blocks": skips.blocks if plan.graph.added else None,
         "cache_sample_b": 4 * counts.cache_floats,
@@ -227,6 +252,7 @@ def _check_engine(engine: str, model: str, method: str, training: Training, plan
     if engine != "torch" and not entry.runs(model, "cpu", 1):
         raise SpecError(f"engine {engine!r} runs {entry.limits}, not model {model!r}")
     engines.check_training(engine, training, model)
+    engines.check_dtype(engine, plan.dtype, model)
     engines.check_plan(engine, method, plan)
 
 
@@ -304,6 +330,10 @@ def table(numbers: dict[str, Any]) -> str:
         lines.append(f"  cache         {numbers['cache_sample_b']:>14,} bytes a sample")
     if numbers["checkpoint"]:
         lines.append("  checkpoint    blocks run again in the backward pass")
+    if numbers["dtype"] != FLOAT32:
+        lines.append(f"  dtype         {numbers['dtype']:>14}: maps; weights and updates stay {FLOAT32}")
+    if numbers["accumulate"] > 1:
+        lines.append(f"  accumulate    {numbers['accumulate']:>14} batches an update")
     if numbers["skipped"]:
         reasons: dict[str, int] = {}
         for reason in numbers["skipped"].values():
@@ -317,7 +347,7 @@ def _memory_lines(memory: dict[str, Any], *, texts: bool) -> list[str]:
     mb = {name: f"{value / 1e6:.1f}" for name, value in memory.items() if name.endswith("_b")}
     lines = [
         f"  memory        {mb['total_b']:>14} MB predicted at batch {memory['batch']}, interpreter and "
-        f"{'torch' if memory['engine'] == 'torch' else 'data'} not in it",
+        f"{'data' if memory['engine'] == 'native' else 'torch'} not in it",
         f"    weights {mb['weights_b']}, state of {memory['optimizer']} {mb['optimiser_b']}, a step at its peak "
         f"{mb['step_b']} (kept activations {mb['saved_b']}, gradients {mb['gradients_b']})",
     ]

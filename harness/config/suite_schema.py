@@ -26,10 +26,11 @@ from tunebench.workloads.methods.plan import plan as make_plan
 from tunebench.workloads.methods.plan import unfit
 from tunebench.workloads.methods.skips import USUAL, Skips, parse_skips
 from tunebench.workloads.models import MODELS, checked_graph, find_model
-from tunebench.workloads.models.graph import ROWS
+from tunebench.workloads.models.graph import LANGUAGE, ROWS, TEXT, Graph
 from tunebench.workloads.models.language import is_text_model
 from tunebench.workloads.prepare.bases import FIRST_DEVELOPMENT_BASE
 from tunebench.workloads.tasks import training as trainings
+from tunebench.workloads.tasks.spec import DTYPES
 from tunebench.workloads.tasks.training import PLAIN, Training
 from tunebench.workloads.updates import parse_form
 
@@ -37,7 +38,6 @@ Level = Literal["smoke", "demo", "quick", "nightly", "paper"]
 LEVELS: tuple[Level, ...] = ("smoke", "demo", "quick", "nightly", "paper")
 
 _DEVICES = ("cpu", "cuda")
-_DTYPES = ("float32",)
 #: Names that a key may have, of keys of training.
 _WORDS = {
     "optimizer": trainings.OPTIMIZERS,
@@ -215,7 +215,9 @@ class WorkloadEntry(_Strict):
     engine: str = "torch"
     device: str = "cpu"
     threads: int = Field(default=1, ge=1, le=1024)
-    dtype: str = "float32"
+    dtype: str = Field(
+        default="float32", description="what maps are computed in: float32, bfloat16, float16 (transformers)"
+    )
     epochs: int | None = Field(default=None, ge=1)
     batch: int = Field(default=defaults.BATCH, ge=1)
     lr: float = Field(default=defaults.LEARNING_RATE, gt=0)
@@ -249,6 +251,12 @@ class WorkloadEntry(_Strict):
     lora_plus: float = Field(
         default=PLAIN.lora_plus, gt=0, description="learning rate of the adapters' B over that of A"
     )
+    accumulate: int = Field(
+        default=PLAIN.accumulate,
+        ge=1,
+        le=1024,
+        description="batches whose gradients are added up before an update",
+    )
     warmup_steps: int = Field(default=defaults.WARMUP_STEPS, ge=0)
     seq_len: int | None = Field(
         default=None, ge=2, le=512, description="transformers: tokens of a text at most; default 96"
@@ -281,7 +289,7 @@ class WorkloadEntry(_Strict):
             "model": tuple(MODELS),
             "engine": tuple(engines.ENGINES),
             "device": _DEVICES,
-            "dtype": _DTYPES,
+            "dtype": DTYPES,
             **_WORDS,
         }
         allowed = known[str(info.field_name)]
@@ -349,6 +357,10 @@ class WorkloadEntry(_Strict):
             raise ValueError("'module' and 'command' exclude each other")
         if self.checkpoint:
             raise ValueError("'checkpoint' goes with built-in methods")
+        if self.dtype != "float32":
+            raise ValueError(
+                "'dtype' goes with built-in methods; hand a method of your own what it needs by 'params'"
+            )
         if self.seq_len is not None:
             raise ValueError(
                 "'seq_len' goes with built-in methods; hand a method of your own what it needs by 'params'"
@@ -386,7 +398,7 @@ class WorkloadEntry(_Strict):
                     f"method {name!r} does not apply to model {self.model!r}{reason}; those that do: {fitting}"
                 )
         self._check_keys(self.model)
-        self._check_plans(self.model)
+        self._check_plans()
 
     def _check_start(self, model: str) -> None:
         if not self.start:
@@ -400,9 +412,9 @@ class WorkloadEntry(_Strict):
 
     @staticmethod
     def _check_data(model: str, dataset: str) -> None:
-        wanted = find_model(model).task
-        if wanted != data_sets.dataset_module(dataset).TASK:
-            sets = [name for name in data_sets.DATASETS if wanted == data_sets.dataset_module(name).TASK]
+        wanted = (TEXT, LANGUAGE) if is_text_model(model) else (find_model(model).task,)
+        if data_sets.dataset_module(dataset).TASK not in wanted:
+            sets = [name for name in data_sets.DATASETS if data_sets.dataset_module(name).TASK in wanted]
             own = f", or {data_sets.FILE_PREFIX}PATH" if is_text_model(model) else ""
             raise ValueError(
                 f"model {model!r} does not take data set {dataset!r}; those it takes: {', '.join(sets)}{own}"
@@ -410,14 +422,17 @@ class WorkloadEntry(_Strict):
 
     def checkpoints(self, name: str) -> bool:
         """Return whether a method keeps something of the network's blocks that can be computed again."""
-        graph = checked_graph(str(self.model))
+        graph = self._graph()
         try:
             return make_plan(table.method(name), graph, self.rank, checkpoint=True).checkpoint
         except table.UnsupportedMethod:
             return False
 
     def _unfit(self, name: str) -> str:
-        return unfit(table.method(name), checked_graph(str(self.model)))
+        return unfit(table.method(name), self._graph())
+
+    def _graph(self) -> Graph:
+        return checked_graph(str(self.model), data_sets.dataset_module(str(self.dataset)).TASK)
 
     @property
     def skips(self) -> Skips:
@@ -447,9 +462,9 @@ class WorkloadEntry(_Strict):
                 f"taken; methods of model {model!r} for which it does: {fitting}"
             )
 
-    def _check_plans(self, model: str) -> None:
+    def _check_plans(self) -> None:
         """Refuse what no board could plan: a cache of what every step changes, keys of BatchNorm where there is none."""
-        graph = checked_graph(model)
+        graph = self._graph()
         rows = [table.method(name) for name in self.methods]
         checkpointing = any(self.checkpoints(name) for name in self.methods)
         skipping = any(row.adapters == table.SKIP for row in rows)
@@ -467,6 +482,7 @@ class WorkloadEntry(_Strict):
             limits = engine.limits or "neither this model nor this device, or not with so many threads"
             raise ValueError(f"engine {self.engine!r} runs {limits}")
         engines.check_training(self.engine, self.training, model)
+        engines.check_dtype(self.engine, self.dtype, model)
         settings = {
             "build": self.build,
             "cache_dtype": self.cache_dtype,

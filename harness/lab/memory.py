@@ -29,6 +29,8 @@ STEP_FACTOR, PROCESS_MORE_B = 2.2, 40_000_000
 TAKEN_MB = 430.0
 #: The same with an interpreter that has loaded the native engine (22 measured).
 NATIVE_TAKEN_MB = 223.0
+#: The same with torch and transformers loaded (250 measured).
+TRANSFORMERS_TAKEN_MB = 451.0
 #: Of the native engine: allocator and start of the process, beside what is predicted.
 NATIVE_MORE_B = 4_000_000
 ALL = "all"
@@ -88,6 +90,7 @@ def _native(plan: Plan, batch: int, state_floats: int) -> step_memory.Memory:
 #: engine -> what it takes
 TAKINGS: Mapping[str, Taking] = {
     "torch": Taking(_torch, STEP_FACTOR, PROCESS_MORE_B, TAKEN_MB),
+    "transformers": Taking(_torch, STEP_FACTOR, PROCESS_MORE_B, TRANSFORMERS_TAKEN_MB),
     "native": Taking(_native, 1.0, NATIVE_MORE_B, NATIVE_TAKEN_MB),
 }
 

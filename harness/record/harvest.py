@@ -148,6 +148,7 @@ class WorkloadResult(_Untrusted):
     repeats_s: list[Annotated[float, Field(ge=0)]] = Field(default_factory=list, max_length=100_000)
     pmu: PmuCounts | None = None
     inference: Inference | None = None
+    missing: dict[str, str] = Field(default_factory=dict, max_length=64)
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,9 @@ def _unjudged(
         missing["quality"] = result.reason or reason or "the workload reported no accuracy"
     if exit_record is not None and harvested.exit_kept is None:
         missing["exit"] = f"the exit record is larger than {MAX_EXIT_B} bytes"
+    missing.update(
+        (name[:64], reason[:1000]) for name, reason in result.missing.items() if name not in missing
+    )
     if shipped is not None and shipped.missing:
         missing["updates"] = shipped.missing
     seen = Seen(

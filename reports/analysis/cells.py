@@ -36,7 +36,7 @@ _EVALUATE = "evaluate"
 #: The metric in which a workload tells the resident memory of its process before it read data and made a network.
 IDLE_RSS = "idle_rss_b"
 #: Keys of training that cost time; schedule, alpha and LoRA+'s ratio change a factor only.
-_COSTLY = ("optimizer", "clip", "weight_decay", "batchnorm", "head")
+_COSTLY = ("optimizer", "clip", "weight_decay", "batchnorm", "head", "accumulate")
 _WORST_FIRST = ("invalid", "degraded", "valid")
 
 

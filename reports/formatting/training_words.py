@@ -13,6 +13,7 @@ DEFAULTS: Mapping[str, object] = {
     "batchnorm": "frozen",
     "head": "method",
     "lora_plus": 1.0,
+    "accumulate": 1,
 }
 PLAIN = "plain SGD at a constant rate"
 _OPTIMIZERS = {"sgd": "SGD", "momentum": "SGD with momentum 0.9", "adamw": "AdamW"}
@@ -50,6 +51,7 @@ def _words(key: str, value: object) -> str:
         "batchnorm": f"BatchNorm {value}",
         "head": f"head {value}",
         "lora_plus": f"LoRA+ {setting(value)}",
+        "accumulate": f"gradients of {setting(value)} batches an update",
     }[key]
 
 

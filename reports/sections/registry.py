@@ -35,6 +35,7 @@ MODULES = (
     "instructions",
     "traces",
     "memory",
+    "language",
     "boards",
     "trends",
     "environment",

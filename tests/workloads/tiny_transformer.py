@@ -44,3 +44,32 @@ def write_mails(path: Path, count: int = 60) -> Path:
         lines.append(json.dumps({"text": " ".join(words), "label": label}))
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def write_decoder(folder: Path, *, tied: bool = True, seed: int = 0) -> Path:
+    """Write a Llama of two layers with a tokenizer that adds nothing around a text, as ``save_pretrained`` does."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    names = ["[UNK]", "[END]", *WORDS]
+    tokenizer = Tokenizer(models.WordLevel({name: at for at, name in enumerate(names)}, "[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(names), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+        head_dim=8, intermediate_size=32, max_position_embeddings=64, tie_word_embeddings=tied, eos_token_id=1,
+        bos_token_id=None,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def write_corpus(path: Path, count: int = 60) -> Path:
+    """Write texts without labels: JSON lines, or paragraphs of a ``.txt``."""
+    texts = [" ".join(WORDS[(at + 3 * step) % len(WORDS)] for step in range(8)) for at in range(count)]
+    rows = texts if path.suffix == ".txt" else [json.dumps({"text": text}) for text in texts]
+    path.write_text(("\n\n" if path.suffix == ".txt" else "\n").join(rows) + "\n")
+    return path

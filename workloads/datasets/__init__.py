@@ -58,7 +58,7 @@ DATASETS: Mapping[str, str] = {
 
 
 #: texts of a user's own (:mod:`tunebench.workloads.datasets.text_file`), and what their files end in
-FILE_PREFIX, FILE_ENDINGS = "file:", (".csv", ".jsonl", ".ndjson")
+FILE_PREFIX, FILE_ENDINGS = "file:", (".csv", ".jsonl", ".ndjson", ".txt")
 
 
 class DatasetModule(Protocol):
@@ -67,7 +67,7 @@ class DatasetModule(Protocol):
     Attributes:
         REVISION: a number that changes with the arrays: prepared artefacts of another revision are made anew.
         TASK: what its models learn: ``rows`` (the class of a row of numbers), or to ``classify``, ``segment`` or
-            ``detect`` images; ``text``: the class of a text.
+            ``detect`` images; ``text``: the class of a text; ``language``: each next token of a text.
 
     A set that pretrains on another's images, to the bit, may name that one in ``START_WEIGHTS``: its networks are taken.
     One that is kept for the end of a study names the set that it confirms in ``CONFIRMS``: nothing is chosen on it.

@@ -1,5 +1,9 @@
 """Texts of a user's own: ``file:PATH``, CSV with a header line or JSON lines, with ``text`` and ``label``.
 
+Rows without ``label`` are for language models, and so is a ``.txt`` file, whose paragraphs (parted by empty lines) are
+its rows: each next token is learnt. Of these the first 80% of the rows fine-tune and the rest test, unless rows name
+``part``.
+
 A row may name its ``part``: ``pretrain``, ``finetune`` or ``test``; then all do. Without, the order of the rows decides:
 the first 40% of each label pretrain the head, the next 30% fine-tune, the last 30% test. So rows in order of time show
 what changes with time. Labels are words or whole numbers; their sorted list numbers the classes.
@@ -10,17 +14,20 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tunebench.workloads.datasets.errors import DataUnavailable
 from tunebench.workloads.datasets.store import Store
-from tunebench.workloads.datasets.texts import PARTS, TEXT, TextSet, build
+from tunebench.workloads.datasets.texts import LANGUAGE, PARTS, TEXT, TextSet, build, build_unlabelled
 
 #: ends of the parts, as shares of a label's rows, where rows name none
 SHARES = (0.4, 0.7)
+#: share of the rows that fine-tunes a language model
+LANGUAGE_SHARE = 0.8
+PLAIN_TEXT = ".txt"
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,16 @@ class TextFile:
 
     path: Path
 
-    TASK = TEXT
+    @property
+    def TASK(self) -> str:
+        """Return what its first row is for; without the file, which is told when it is read, the class of a text."""
+        if self.path.suffix == PLAIN_TEXT:
+            return LANGUAGE
+        try:
+            first = next(self._raw(), (1, {"label": ""}))[1]
+        except DataUnavailable:
+            return TEXT
+        return LANGUAGE if isinstance(first, dict) and "label" not in first else TEXT
 
     @property
     def REVISION(self) -> str:
@@ -50,6 +66,8 @@ class TextFile:
         Raises:
             DataUnavailable: names the line and what is wrong with it.
         """
+        if self.TASK == LANGUAGE:
+            return self._language()
         rows = list(self._rows())
         named = [row for row in rows if row[2] is not None]
         if named and len(named) < len(rows):
@@ -81,16 +99,57 @@ class TextFile:
         }
         return build(self.path.name, parts, meta)
 
-    def _rows(self) -> Iterator[tuple[str, str, str | None]]:
+    def _language(self) -> TextSet:
+        """Return the texts for a language model."""
+        parts: dict[str, list[str]] = {"finetune": [], "test": []}
+        rows: list[tuple[str, str | None]] = []
+        named = 0
+        for number, row in self._raw():
+            where = f"{self.path}, line {number}"
+            text, part = (row.get("text"), row.get("part")) if isinstance(row, dict) else (None, None)
+            if isinstance(row, dict) and "label" in row:
+                raise DataUnavailable(f"{where}: 'label' beside rows without one: all or none have it")
+            if not isinstance(text, str) or not text.strip():
+                raise DataUnavailable(f"{where}: 'text' is {text!r}, expected words")
+            if part not in (None, *parts):
+                raise DataUnavailable(f"{where}: 'part' is {part!r}, expected one of: {', '.join(parts)}")
+            named += part is not None
+            rows.append((text, part))
+        if named and named < len(rows):
+            raise DataUnavailable(f"{self.path}: some rows name a part and others none: all or none do")
+        for place, (text, part) in enumerate(rows):
+            early = place < LANGUAGE_SHARE * len(rows) and place < max(1, len(rows) - 1)
+            parts[part or ("finetune" if early else "test")].append(text)
+        for part, texts in parts.items():
+            if not texts:
+                raise DataUnavailable(f"{self.path}: no rows for part {part!r}; it has {len(rows)} rows")
+        meta = {
+            "source": "a file of the user's own",
+            "licence": "the user's",
+            "drift": "whatever differs between the parts",
+            "splits": "as the rows say" if named else "by order: 80% fine-tune, the rest tests",
+            "revision": self.REVISION,
+        }
+        return build_unlabelled(self.path.name, parts, meta)
+
+    def _raw(self) -> Iterator[tuple[int, Any]]:
+        """Give line numbers and rows as they stand in the file, empty ones left out."""
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
+                if self.path.suffix == PLAIN_TEXT:
+                    yield from _paragraphs(file)
+                    return
                 lines = csv.DictReader(file) if self.path.suffix == ".csv" else map(_json, file)
                 for number, row in enumerate(lines, 2 if self.path.suffix == ".csv" else 1):
                     if row is not None:
-                        yield self._row(row, number)
+                        yield number, row
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise DataUnavailable(f"{self.path}: {reason}") from error
+
+    def _rows(self) -> Iterator[tuple[str, str, str | None]]:
+        for number, row in self._raw():
+            yield self._row(row, number)
 
     def _row(self, row: Any, number: int) -> tuple[str, str, str | None]:
         where = f"{self.path}, line {number}"
@@ -104,6 +163,21 @@ class TextFile:
         if part not in (None, *PARTS):
             raise DataUnavailable(f"{where}: 'part' is {part!r}, expected one of: {', '.join(PARTS)}")
         return text, str(label), part
+
+
+def _paragraphs(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Give the first line's number and the text of each paragraph."""
+    begun = 1
+    held: list[str] = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            begun = begun if held else number
+            held.append(line)
+        elif held:
+            yield begun, {"text": "".join(held)}
+            held = []
+    if held:
+        yield begun, {"text": "".join(held)}
 
 
 def _json(line: str) -> Any:

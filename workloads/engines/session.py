@@ -9,6 +9,19 @@ from tunebench.workloads.updates import Exported
 Mark = Callable[[str], Any]
 
 
+class Told(object):
+    """What a session tells of the phases behind a fine-tuning. Base class: keeps nothing."""
+
+    def begins(self, phase: str) -> None:
+        """Note that a phase begins: whoever ends in it did not come further."""
+
+    def ended(self, phase: str, seconds: float, peak_b: Optional[int]) -> None:
+        """Note a phase's seconds and peak of resident memory; None where the kernel does not say."""
+
+    def has_none(self, phase: str, reason: str) -> None:
+        """Note why there is no such phase, or how it failed."""
+
+
 def no_mark(phase: str) -> None:
     """Do nothing: the mark of a timed run."""
 
@@ -45,6 +58,8 @@ class Session:
     changes = True
     #: why the model's quality says nothing, where it says nothing: it is not told then
     no_quality: Optional[str] = None
+    #: most that was resident before a peak of memory was set back while it was made, bytes
+    hidden_b: int = 0
 
     def steps_per_epoch(self) -> Optional[int]:
         """Return the number of batches in an epoch; None if not known beforehand, 0 of a method without steps."""
@@ -97,6 +112,15 @@ class Session:
     def facts(self) -> Dict[str, Any]:
         """Return fields of the result: steps, params_*, update_b, cache_*, engine_version, metrics."""
         raise NotImplementedError
+
+    def keep(self, folder: str, told: Told) -> None:
+        """Merge, save and load again what was trained, phase by phase; called last, by instrumented runs only.
+
+        Args:
+            folder: for files, which are gone afterwards.
+            told: called with a phase's name as it begins, and again with its seconds and the most that was resident in
+                it, or with the reason why it has none.
+        """
 
     def export(self) -> Optional[Exported]:
         """Return the network as it is now, for shipping; None if this session cannot export it."""

@@ -15,6 +15,11 @@ between forward and backward. That last part follows the rules of torch's own fo
   (:mod:`tunebench.workloads.engines.pytorch.lean`): a convolution or linear map nothing, BatchNorm a few bytes a channel,
   relu and relu6 one byte an output, an adapter its low-rank output;
 - max pooling keeps its input and an 8-byte index for each output; sums, concatenations and upsampling keep nothing;
+- a transformer's map keeps its input for a weight or an adapter that trains only. In half precision (torch's autocast)
+  maps, attention and what follows them give two bytes a value; each map and each adapter keeps a copy of its input in
+  them, and each map that a gradient goes through a copy of its weight. States between blocks, norms, weights, gradients
+  and the optimiser's state stay float32;
+- where several batches make an update, the sum of their gradients is there from its first batch on;
 - the loss keeps what stands in :func:`_loss_b`.
 
 Then a step is walked through forward and backward, tensor by tensor. Not counted: what a convolution's algorithm needs
@@ -28,10 +33,15 @@ from tunebench.workloads.methods.checkpointing import segments
 from tunebench.workloads.methods.plan import Plan, adapter_params, counts, own_params
 from tunebench.workloads.methods.table import BACKWARD, ENTROPY, FORWARD_ONLY
 from tunebench.workloads.models.graph import INPUT, Node, product
+from tunebench.workloads.models.language import TABLE
 
 #: Where the search for the largest ends. Sides are multiples of what every network takes.
 MOST_BATCH, SIDE_STEP, MOST_SIDE = 1 << 12, 32, 1 << 12
-_FLOAT_B, _INDEX_B = 4, 8
+_FLOAT_B, _INDEX_B, _HALF_B = 4, 8, 2
+#: nodes of a transformer whose values are in half precision under autocast
+_HALVED = ("project", "attention", "multiply")
+#: maps over tokens; a tied output's weight is the embeddings' table
+_OVER_TOKENS = ("project", "unembed")
 #: Channels of a detector's distances; one of four classes is counted as if it were them, which is little less.
 _BOX_MAPS = 4
 
@@ -94,6 +104,8 @@ class _Step:
 
     def __init__(self, plan: Plan, batch: int) -> None:
         self.plan, self.batch = plan, batch
+        self.half = plan.dtype != "float32"
+        self.by_name = {node.name: node for node in plan.graph.nodes}
         self.adapters = {adapter.end: adapter for adapter in plan.adapters}
         self.tape = _Tape()
         self.nodes = run_nodes(plan)
@@ -106,6 +118,13 @@ class _Step:
     def bytes_of(self, shape: Tuple[int, ...], item_b: int = _FLOAT_B) -> int:
         """Return the bytes of a batch of samples of this shape."""
         return self.batch * product(shape) * item_b
+
+    def value_b(self, node: Node) -> int:
+        """Return the bytes of a batch of a node's values, or of their gradients."""
+        return self.bytes_of(node.shape, self._item_b(node))
+
+    def _item_b(self, node: Node) -> int:
+        return _HALF_B if self.half and node.op in _HALVED else _FLOAT_B
 
     # -- forward ------------------------------------------------------------------------------------
 
@@ -147,7 +166,7 @@ class _Step:
         return own or any(name in self.needs_grad for name in node.inputs)
 
     def _run(self, node: Node) -> str:
-        name, size_b = node.name, self.bytes_of(node.shape)
+        name, size_b = node.name, self.value_b(node)
         if node.op == "slice":  # a view
             return self.tape.hold(self.value[node.inputs[0]])
         made = self.tape.make("value " + name, size_b)
@@ -157,7 +176,9 @@ class _Step:
                 self._keep(node, "layer %d" % place, self.value[source])
             if node.op == "attention":  # its backward pass reads the result, too
                 self._keep(node, "result", made)
-        elif node.op in ("conv", "deconv", "linear", "project"):
+        elif node.op in _OVER_TOKENS:
+            self._project(node)
+        elif node.op in ("conv", "deconv", "linear"):
             if self._layer_meets(node) and (not lean or own_params(self.plan, node)):
                 self._keep(node, "layer", self.value[node.inputs[0]])
             self._keep_adapter(node)
@@ -174,6 +195,35 @@ class _Step:
             self.tape.drop(index)
         return self._activate(node, made)
 
+    def _project(self, node: Node) -> None:
+        """Keep what a map over tokens needs, and what its adapter does."""
+        source = node.inputs[0]
+        cast = self.half and self._item_b(self.by_name[source]) != _HALF_B
+        trains = self._trains_weight(node)
+        if self.half and (trains or source in self.needs_grad):
+            weight = self.tape.make("half weight " + node.name, _HALF_B * _map_weights(node))
+            self._keep(node, "weight", weight)
+            self.tape.drop(weight)
+        for part, reads in (
+            ("layer", trains),
+            ("adapter input", node.name in self.adapters),
+        ):
+            if not reads:
+                continue
+            entered = self.value[source]
+            if cast:
+                entered = self.tape.make("cast for %s %s" % (part, node.name), self._cast_b(source))
+            self._keep(node, part, entered)
+            if cast:
+                self.tape.drop(entered)
+        self._keep_adapter(node)
+
+    def _trains_weight(self, node: Node) -> bool:
+        return (TABLE if node.op == "unembed" else node.name) in self.plan.weights
+
+    def _cast_b(self, source: str) -> int:
+        return self.bytes_of(self.by_name[source].shape, _HALF_B)
+
     def _activate(self, node: Node, made: str) -> str:
         """Keep what the activation's backward pass needs; return the tensor that holds its result."""
         name = node.name
@@ -184,7 +234,7 @@ class _Step:
                 self.tape.drop(mask)
         elif node.act in ("silu", "gelu") or (node.act == "relu6" and name in self.needs_grad):
             self._keep(node, "act", made)
-            after = self.tape.make("act " + name, self.bytes_of(node.shape))
+            after = self.tape.make("act " + name, self.value_b(node))
             self.tape.drop(made)
             made = after
         elif node.act:
@@ -197,7 +247,7 @@ class _Step:
             return
         low = {"linear": (self.plan.rank,), "project": (self.plan.rank,) + node.shape[1:]}
         if node.op in low:
-            size_b = self.bytes_of(low[node.op])
+            size_b = self.bytes_of(low[node.op], self._item_b(node))
         elif self.plan.frozen_extractors:
             size_b = self.bytes_of((self.plan.rank,) + node.shape[1:])
         else:
@@ -224,7 +274,7 @@ class _Step:
             if node.name not in self.needs_grad:
                 continue
             if node.name in self.plan.graph.outputs:
-                gradients[node.name] = self.tape.make("grad " + node.name, self.bytes_of(node.shape))
+                gradients[node.name] = self.tape.make("grad " + node.name, self.value_b(node))
             kept = dict(self.kept[node.name])
             self._release(kept, "loss")
             gradient = gradients.pop(node.name)
@@ -241,7 +291,7 @@ class _Step:
             self.tape.drop(gradient)
 
     def _replaced(self, gradient: str, name: str, node: Node) -> str:
-        made = self.tape.make("grad " + name, self.bytes_of(node.shape))
+        made = self.tape.make("grad " + name, self.value_b(node))
         self.tape.drop(gradient)
         return made
 
@@ -255,22 +305,28 @@ class _Step:
         A composed weight's gradient lives only while it is used.
         """
         own = own_params(self.plan, node)
+        if (
+            node.op == "unembed" and TABLE in self.plan.weights
+        ):  # summed with what the embedding's own use gives
+            own = _map_weights(node)
         if node.name in self.adapters:
             own += adapter_params(self.plan, self.adapters[node.name])
             if node.op == "conv" and not self.plan.frozen_extractors:
                 self.tape.drop(self.tape.make("grad of weight " + node.name, _FLOAT_B * node.n_weights))
         if own:
-            self.tape.make("grad of parameters " + node.name, _FLOAT_B * own)
+            made = self.tape.make("grad of parameters " + node.name, _FLOAT_B * own)
+            if self.plan.accumulate > 1:  # added to the sum and gone
+                self.tape.drop(made)
 
     def _to_input(self, gradients: Dict[str, str], node: Node, index: int) -> None:
         name = node.inputs[index]
         source = next(other for other in self.nodes if other.name == name)
         formed = node.op == "conv" and node.name in self.adapters and self.plan.frozen_extractors
         weight = self.tape.make("merged " + node.name, _FLOAT_B * node.n_weights * formed)
-        made = self.tape.make("grad %s by %s %d" % (name, node.name, index), self.bytes_of(source.shape))
+        made = self.tape.make("grad %s by %s %d" % (name, node.name, index), self.value_b(source))
         self.tape.drop(weight)
         if name in gradients:  # two paths meet: a sum, then the parts go
-            total = self.tape.make("grad %s at %s %d" % (name, node.name, index), self.bytes_of(source.shape))
+            total = self.tape.make("grad %s at %s %d" % (name, node.name, index), self.value_b(source))
             self.tape.drop(gradients[name])
             self.tape.drop(made)
             made = total
@@ -355,9 +411,16 @@ def needs_grad(plan: Plan, nodes: List[Node]) -> Set[str]:
     training = set(plan.weights) | set(plan.biases) | set(plan.adapted) | set(plan.norms)
     graded: Set[str] = set()
     for node in nodes:
+        if node.op == "unembed" and TABLE in training:
+            graded.add(node.name)
         if node.name in training or any(name in graded for name in node.inputs):
             graded.add(node.name)
     return graded
+
+
+def _map_weights(node: Node) -> int:
+    """Return the values of the weight of a map over tokens, also of one that is the embeddings' table."""
+    return node.channels_in * node.channels_out
 
 
 def _loss_b(task: str, batch: int, shape: Tuple[int, ...], entropy: bool = False) -> int:
@@ -407,6 +470,8 @@ def predict(plan: Plan, batch: int, n_train: Optional[int] = None, state_floats:
         step = _CheckpointedStep(plan, batch) if plan.checkpoint else _Step(plan, batch)
         if plan.gradient == FORWARD_ONLY:
             step.needs_grad = set()
+        elif plan.accumulate > 1:
+            step.tape.make("sum of gradients", _FLOAT_B * amount.trainable)
         step.forward()
         saved_b = sum(step.tape.size_b[name] for name in step.saved())
         step.backward()

@@ -35,8 +35,17 @@ from tunebench.workloads.methods.table import (
     Method,
     UnsupportedMethod,
 )
-from tunebench.workloads.models.graph import INPUT, TEXT, Graph, Node, product, shapes_of, weight_shapes
-from tunebench.workloads.models.language import FAMILY
+from tunebench.workloads.models.graph import (
+    INPUT,
+    LANGUAGE,
+    TEXT,
+    Graph,
+    Node,
+    product,
+    shapes_of,
+    weight_shapes,
+)
+from tunebench.workloads.models.language import FAMILY, OUTPUT
 
 #: of a BatchNorm, as a weights artefact names them; they are no parameters
 STATISTICS = ("mean", "variance")
@@ -84,6 +93,8 @@ class Plan(NamedTuple):
         checkpoint: values of blocks are computed again in the backward pass, not kept
             (:mod:`tunebench.workloads.methods.checkpointing`).
         frozen_extractors: of the adapters only the mappers train, and layers that are frozen keep no input.
+        dtype: what maps are computed in, by autocast: ``float32``, ``bfloat16``, ``float16``.
+        accumulate: batches whose gradients are added up before an update.
     """
 
     graph: Graph
@@ -100,6 +111,8 @@ class Plan(NamedTuple):
     gradient: str = BACKWARD
     checkpoint: bool = False
     frozen_extractors: bool = False
+    dtype: str = "float32"
+    accumulate: int = 1
 
     @property
     def trains(self) -> bool:
@@ -235,13 +248,15 @@ def _with_checkpoints(row: Method, made: Plan) -> Plan:
 
 
 def _applies(row: Method, graph: Graph) -> bool:
-    if graph.task == TEXT:
-        return FAMILY in row.models
+    if graph.task in (TEXT, LANGUAGE):
+        return FAMILY in row.models and not unfit(row, graph)
     return (graph.name in row.models or (row.networks and not graph.chain)) and not unfit(row, graph)
 
 
 def unfit(row: Method, graph: Graph) -> str:
     """Return what a method needs that a network does not have, as part of a sentence; "" if nothing."""
+    if graph.task == LANGUAGE:
+        return _unfit_language(row, graph)
     if row.adapters == SKIP and row.networks and not graph.chain and skipping.why_not(graph):
         return skipping.why_not(graph)
     if row.batchnorm != FROZEN and not any(node.norm for node in graph.layers):
@@ -251,12 +266,29 @@ def unfit(row: Method, graph: Graph) -> str:
     return ""
 
 
+def _unfit_language(row: Method, graph: Graph) -> str:
+    """Return what of a method a language model does not have, as part of a sentence; "" if nothing."""
+    if row.adapters == SKIP:
+        return " that foretells tokens: skip adapters end at scores of classes"
+    if LAST in (row.weights, row.biases):
+        return " that foretells tokens: its last layer is the output over all it knows"
+    alone = row.biases == ALL and row.weights == NONE and row.adapters == NONE
+    if alone and not any(node.bias for node in graph.layers):
+        return ", which has no biases"
+    return ""
+
+
 def _check_keys(row: Method, graph: Graph, batchnorm: str, head: str) -> None:
     """Refuse keys that a method without labels does not honour, and BatchNorm's where there is none."""
     if batchnorm != FROZEN and not any(node.norm for node in graph.layers):
         raise UnsupportedMethod(
             "workload.batchnorm is %r, but model %r has no BatchNorm: leave the key out"
             % (batchnorm, graph.name)
+        )
+    if graph.task == LANGUAGE and head != "method":
+        raise UnsupportedMethod(
+            "workload.head is %r: model %r foretells tokens and has no head of its own, leave the key out"
+            % (head, graph.name)
         )
     if row.labels:
         return
@@ -281,7 +313,7 @@ def _check_skips(row: Method, graph: Graph, skips: Skips) -> None:
                 "workload.%s is %r: method %r has no skip adapters, leave the key out or use one of: %s"
                 % (key, value, row.name, able)
             )
-        if graph.task == TEXT and key == "skip_grid":
+        if graph.task in (TEXT, LANGUAGE) and key == "skip_grid":
             raise UnsupportedMethod(
                 "workload.%s is %r: of a transformer the mean over all tokens is read, leave the key out"
                 % (key, value)
@@ -303,6 +335,9 @@ def _adapters(where: str, graph: Graph, rank: int, skipped: Dict[str, str]) -> T
     last_block = _last_block(graph)
     for index, node in enumerate(layers):
         end = layers[-1] if where == SKIP else node
+        if node.name == OUTPUT and where != NONE:
+            skipped[node.name] = "the output over all tokens, which peft's all-linear leaves, too"
+            continue
         reason = "" if node.op in ("embedding", "layernorm") else _why_not(where, node, last_block)
         if reason is None:
             name = "adapter%d-%d" % (index, layers.index(end)) if graph.chain else node.name
@@ -328,7 +363,7 @@ def _last_block(graph: Graph) -> Set[str]:
     A head with few classes is narrower than an adapter's rank: alone it would leave next to nothing to adapt.
     """
     ends = [index for index, node in enumerate(graph.nodes) if node.block]
-    if graph.task != TEXT or len(ends) < 2:
+    if graph.task not in (TEXT, LANGUAGE) or len(ends) < 2:
         return set()
     return {node.name for node in graph.nodes[ends[-2] + 1 : ends[-1] + 1]}
 

@@ -8,7 +8,7 @@ from typing import Dict, NamedTuple, Optional, Tuple
 
 from tunebench.workloads.errors import WorkloadError
 from tunebench.workloads.models import language, yolov8
-from tunebench.workloads.models.graph import ROWS, TEXT, Graph, UnsupportedModel
+from tunebench.workloads.models.graph import LANGUAGE, ROWS, TEXT, Graph, UnsupportedModel
 
 Shape = Tuple[int, ...]
 
@@ -107,15 +107,19 @@ def family(name: str) -> str:
     return language.FAMILY if language.is_text_model(name) else name
 
 
-def checked_graph(name: str) -> Graph:
+def checked_graph(name: str, task: str = TEXT) -> Graph:
     """Return the graph by which a suite is checked: at the sizes that a model is counted at.
+
+    Args:
+        name: of the model.
+        task: of the data set; decides what a transformer's output is.
 
     Raises:
         UnknownModel, UnsupportedModel: see :func:`find_model`.
     """
     model = find_model(name)
     if model.task == TEXT:
-        return language.stand_in(name)
+        return language.stand_in(name, task=LANGUAGE if task == LANGUAGE else TEXT)
     return model.build(name, model.shape, model.n_classes)
 
 
@@ -175,9 +179,9 @@ def _counted_transformer(
         raise UnknownNetwork(
             "model %r is not read to be counted, use its shape, shape:NAME: %s" % (name, shapes)
         )
-    if task not in (None, TEXT):
-        raise UnsupportedModel("model %r has no task %r, use: %s" % (name, task, TEXT))
-    return language.build(name, config, tokens or language.SEQ_LEN, n_classes or 2)
+    if task not in (None, TEXT, LANGUAGE):
+        raise UnsupportedModel("model %r has no task %r, use: %s, %s" % (name, task, TEXT, LANGUAGE))
+    return language.build(name, config, tokens or language.SEQ_LEN, n_classes or 2, task or TEXT)
 
 
 __all__ = [

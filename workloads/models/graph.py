@@ -10,15 +10,16 @@ from tunebench.workloads.errors import WorkloadError
 
 #: nodes with weights; the last three are a transformer's, over the tokens of a text: (features, tokens, 1)
 WEIGHED = ("conv", "deconv", "linear", "project", "embedding", "layernorm")
-#: the others; ``rearrange`` stands for a view that is only counted and cannot be built
+#: the others; ``unembed`` reads the weight of an embedding; ``rearrange`` stands for a view that is only counted and
+#: cannot be built
 PLAIN = ("add", "concat", "slice", "maxpool", "avgpool", "upsample", "normalise", "pad", "rearrange",
-         "attention", "multiply")  # fmt: skip
+         "attention", "multiply", "unembed")  # fmt: skip
 ACTIVATIONS = ("", "relu", "relu6", "silu", "gelu")
 INPUT = "input"
 #: task of a chain: to tell the class of a row of numbers
 ROWS = "rows"
-#: task of a transformer: to tell the class of a text
-TEXT = "text"
+#: tasks of a transformer: to tell the class of a text; to tell each next token of a text
+TEXT, LANGUAGE = "text", "language"
 
 
 class UnsupportedModel(WorkloadError):
@@ -119,7 +120,7 @@ class Graph(NamedTuple):
 
     Attributes:
         name: of the network.
-        task: ``classify``, ``detect`` or ``segment`` images, :data:`ROWS` or :data:`TEXT`.
+        task: ``classify``, ``detect`` or ``segment`` images, :data:`ROWS`, :data:`TEXT` or :data:`LANGUAGE`.
         shape: of one input, (c, h, w); (n,) of rows, which a chain may read as an image; (tokens,) of a text.
         nodes: in order of execution.
         outputs: names of the nodes whose values it gives.
@@ -181,7 +182,7 @@ def madds(node: Node, shapes: Dict[str, Tuple[int, ...]]) -> int:
         return product(shapes[node.inputs[0]]) * node.channels_out // node.groups * node.kernel * node.kernel
     if node.op in ("embedding", "layernorm"):  # looked up, and of the order of a layer's outputs
         return 0
-    if node.op == "project":
+    if node.op in ("project", "unembed"):
         return product(node.shape) * node.channels_in
     return node.n_weights
 

@@ -13,7 +13,7 @@ weights artefact names what an engine loads. Position codes without weights (rot
 import re
 from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
-from tunebench.workloads.models.graph import INPUT, TEXT, Builder, Graph, Node, UnsupportedModel
+from tunebench.workloads.models.graph import INPUT, LANGUAGE, TEXT, Builder, Graph, Node, UnsupportedModel
 
 #: what a source begins with
 PYPI, FOLDER, SHAPE = "pypi", "folder", "shape"
@@ -24,6 +24,8 @@ FAMILY = "transformer"
 SEQ_LEN = 96
 #: the node that holds the mean over a text's tokens, and the head that reads it
 POOL, HEAD = "pool", "classifier"
+#: of a language model the output over its tokens: a map of its own, or the table of its embeddings once more (tied)
+OUTPUT, TABLE = "lm_head", "embed_tokens"
 _PINNED = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*$")
 
 Config = Dict[str, Any]
@@ -49,6 +51,14 @@ def _decoder(model_type: str, heads: Tuple[int, int, int], **sizes: Any) -> Conf
 SHAPES: Dict[str, Config] = {
     "minilm-l6": _bert(30522, 384, 6, 1536, 12),
     "minilm-tiny": _bert(30522, 64, 2, 256, 4),  # ours, for tests
+    "llama-10m": _decoder(  # ours: as small as it may be and still be worth a measurement
+        "llama", (4, 2, 64), vocab_size=16384, hidden_size=256, num_hidden_layers=8, intermediate_size=768,
+        rms_norm_eps=1e-5, rope_theta=1e4, max_position_embeddings=2048, hidden_act="silu",
+    ),
+    "llama-tiny": _decoder(  # ours, for tests
+        "llama", (2, 1, 16), vocab_size=512, hidden_size=32, num_hidden_layers=2, intermediate_size=64,
+        rms_norm_eps=1e-5, rope_theta=1e4, max_position_embeddings=512, hidden_act="silu",
+    ),
     "distilbert": {
         "model_type": "distilbert", "vocab_size": 30522, "dim": 768, "n_layers": 6, "n_heads": 12,
         "hidden_dim": 3072, "max_position_embeddings": 512, "activation": "gelu", "pad_token_id": 0,
@@ -116,27 +126,32 @@ def parse_source(model: str) -> Source:
     return Source(kind, name)
 
 
-def stand_in(model: str, seq_len: int = SEQ_LEN, n_classes: int = 2) -> Graph:
-    """Return a graph by which a suite is checked before any weights are there: a shape's own, else MiniLM's.
+def stand_in(model: str, seq_len: int = SEQ_LEN, n_classes: int = 2, task: str = TEXT) -> Graph:
+    """Return a graph by which a suite is checked before any weights are there: a shape's own, else a small model's.
 
     What a plan allows does not depend on the sizes.
     """
     source = parse_source(model)
-    config = SHAPES[source.name] if source.kind == SHAPE else SHAPES["minilm-l6"]
-    return build(model, config, seq_len, n_classes)
+    usual = SHAPES["minilm-l6" if task == TEXT else "smollm2-135m"]
+    return build(model, SHAPES[source.name] if source.kind == SHAPE else usual, seq_len, n_classes, task)
 
 
-def build(name: str, config: Config, seq_len: int, n_classes: int) -> Graph:
-    """Return the graph of a transformer with a head that reads the mean over a text's tokens.
+def build(name: str, config: Config, seq_len: int, n_classes: int, task: str = TEXT) -> Graph:
+    """Return the graph of a transformer: with a head that reads the mean over a text's tokens, or as a language model.
+
+    A language model's output is Hugging Face's: the table of its embeddings where ``tie_word_embeddings`` says so, else a
+    map of its own.
 
     Args:
         name: of the graph: the source as suites write it.
         config: as in ``config.json``.
         seq_len: tokens of a text.
-        n_classes: of the head.
+        n_classes: of the head; a language model has none.
+        task: :data:`~tunebench.workloads.models.graph.TEXT` or :data:`~tunebench.workloads.models.graph.LANGUAGE`.
 
     Raises:
-        UnsupportedModel: an architecture that is not known here, a size that is missing, or more tokens than places.
+        UnsupportedModel: an architecture that is not known here or reads what it is to foretell, a size that is missing,
+            or more tokens than places.
     """
     kind = config.get("model_type")
     if kind not in ARCHITECTURES:
@@ -148,11 +163,24 @@ def build(name: str, config: Config, seq_len: int, n_classes: int) -> Graph:
         raise UnsupportedModel(
             "workload.seq_len is %d, model %r has %d places: give at most so many" % (seq_len, name, places)
         )
-    b = _TextBuilder(name, TEXT, (seq_len,))
+    if task == LANGUAGE and ARCHITECTURES[kind] is not _decoder_graph:
+        able = [other for other, writes in ARCHITECTURES.items() if writes is _decoder_graph]
+        raise UnsupportedModel(
+            "model %r: model_type %r reads a text both ways, so it foretells no next token; architectures that do: %s; "
+            "or give texts with labels" % (name, kind, ", ".join(able))
+        )
+    b = _TextBuilder(name, task, (seq_len,))
     try:
         last = ARCHITECTURES[kind](b, config)
     except KeyError as error:
         raise UnsupportedModel("model %r: config.json has no %s" % (name, error)) from None
+    if task == LANGUAGE:
+        known = config["vocab_size"]
+        if config.get(
+            "tie_word_embeddings", kind == "gemma3_text"
+        ):  # what the package takes where a file is silent
+            return b.graph(b.unembed(OUTPUT, last, known))
+        return b.graph(b.project(OUTPUT, last, known, bias=False))
     pool = b.avgpool(POOL, last)
     return b.graph(b.linear(HEAD, pool, n_classes))
 
@@ -171,6 +199,11 @@ class _TextBuilder(Builder):
     def project(self, name: str, source: str, features: int, bias: bool = True, act: str = "") -> str:
         shape, channels = (features, self.tokens, 1), self.shapes[source][0]
         return self.add_node(Node(name, "project", (source,), shape, channels, bias=bias, act=act))
+
+    def unembed(self, name: str, source: str, known: int) -> str:
+        return self.add_node(
+            Node(name, "unembed", (source,), (known, self.tokens, 1), self.shapes[source][0])
+        )
 
     def layernorm(self, name: str, source: str, bias: bool = True) -> str:
         shape = self.shapes[source]
@@ -265,6 +298,16 @@ ARCHITECTURES: Dict[str, Callable[[_TextBuilder, Config], str]] = {
     "llama": _decoder_graph,
     "qwen2": _decoder_graph,
     "gemma3_text": _decoder_graph,
+}
+
+
+#: ``model_type`` -> the trunk's list of blocks, as Hugging Face's modules have it
+BLOCKS: Dict[str, str] = {
+    "bert": "encoder.layer",
+    "distilbert": "transformer.layer",
+    "llama": "layers",
+    "qwen2": "layers",
+    "gemma3_text": "layers",
 }
 
 

@@ -30,7 +30,7 @@ from tunebench.workloads.datasets.store import Store
 from tunebench.workloads.methods import table
 from tunebench.workloads.methods.plan import plan
 from tunebench.workloads.models import language
-from tunebench.workloads.models.graph import Graph, weight_shapes
+from tunebench.workloads.models.graph import LANGUAGE, Graph, weight_shapes
 from tunebench.workloads.models.language import HEAD, POOL
 from tunebench.workloads.prepare import checkpoints
 
@@ -260,6 +260,20 @@ class Tokenizer:
     sha256: str
     end: int | None
 
+    def stream(self, texts: tuple[str, ...], between: int | None) -> npt.NDArray[np.int32]:
+        """Return the tokens of all texts in a row, whole and without what a tokenizer adds around each.
+
+        Args:
+            texts: in order.
+            between: a token that stands behind each text; None: nothing does.
+        """
+        self.inner.no_truncation()
+        try:
+            rows = [encoded.ids for encoded in self.inner.encode_batch(list(texts), add_special_tokens=False)]
+        finally:
+            self.inner.enable_truncation(LONGEST)
+        return _in_a_row(rows, between)
+
     def tokens(self, texts: tuple[str, ...]) -> Tokens:
         """Return the tokens of texts, each cut to :data:`LONGEST`."""
         rows = [encoded.ids for encoded in self.inner.encode_batch(list(texts))]
@@ -314,6 +328,12 @@ class Hashes:
     sha256 = "none: pieces of words by their hash"
     end = None
 
+    def stream(self, texts: tuple[str, ...], between: int | None) -> npt.NDArray[np.int32]:
+        """Return the numbers of all texts in a row, with ``between`` behind each."""
+        return _in_a_row(
+            [[self._number(piece) for piece in _PIECES.findall(text)] for text in texts], between
+        )
+
     def tokens(self, texts: tuple[str, ...]) -> Tokens:
         """Return the numbers of texts, each cut to :data:`LONGEST`."""
         rows = [[self._number(piece) for piece in _PIECES.findall(text)][:LONGEST] or [0] for text in texts]
@@ -324,6 +344,11 @@ class Hashes:
 
     def _number(self, piece: str) -> int:
         return int.from_bytes(hashlib.blake2s(piece.lower().encode(), digest_size=4).digest()) % self.known
+
+
+def _in_a_row(rows: list[list[int]], between: int | None) -> npt.NDArray[np.int32]:
+    end = [] if between is None else [between]
+    return np.array([token for row in rows for token in (*row, *end)], dtype=np.int32)
 
 
 def _tokenizer(model: str, store: Store) -> Tokenizer | Hashes:
@@ -337,6 +362,20 @@ def data_artefact(
     """Return meta and tensors of a data artefact: tokens of the parts that boards get, no text."""
     tokenizer = _tokenizer(model, store)
     tensors: dict[str, artefact.Tensor] = {}
+    if loaded.meta["task"] == LANGUAGE:
+        config = language.known_config(model) or config_of(files_of(model, store))
+        eos = config.get("eos_token_id")
+        between = eos if type(eos) is int else tokenizer.end
+        for part in ("finetune", "test"):
+            row = tokenizer.stream(loaded.texts[part], between).astype("<i4")
+            tensors[f"{part}_x"] = artefact.Tensor("int32", row.shape, row.tobytes())
+        meta = {
+            "dataset": loaded.name,
+            **loaded.meta,
+            "tokenizer_sha256": tokenizer.sha256,
+            "end_token": None,
+        }
+        return meta, tensors
     for part in ("finetune", "test"):
         made = tokenizer.tokens(loaded.texts[part])
         labels = np.array(loaded.labels[part], dtype=np.int32)
@@ -432,13 +471,15 @@ def weights_artefact(
     config = config or {}
     places = config.get("max_position_embeddings")
     seq_len = min(language.SEQ_LEN, places) if type(places) is int else language.SEQ_LEN
-    graph = language.build(model, config, seq_len, loaded.meta["n_classes"])
+    task = loaded.meta["task"]
+    graph = language.build(model, config, seq_len, loaded.meta["n_classes"], task)
     arrays = _drawn(graph, base) if files is None else read_trunk(files, graph, config)
     tensors = {
         name: artefact.Tensor("float32", values.shape, memoryview(bytearray(values.tobytes())))
         for name, values in arrays.items()
     }
-    tensors.update(_start_of_head(graph, base))
+    if task != LANGUAGE:
+        tensors.update(_start_of_head(graph, base))
     meta = {
         "dataset": loaded.name,
         "model": f"{language.FOLDER}:{Path(source.name).name}" if source.kind == language.FOLDER else model,
@@ -450,7 +491,9 @@ def weights_artefact(
         "dataset_revision": loaded.meta["revision"],
     }
     made_with = "drawn at random: the shape of a published model"
-    if isinstance(tokenizer, Tokenizer):
+    if task == LANGUAGE and files is not None:
+        made_with = "as published"
+    elif isinstance(tokenizer, Tokenizer):
         made_with = _train_head(
             graph,
             artefact.Artefact("weights", meta, tensors),

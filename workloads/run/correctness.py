@@ -16,6 +16,8 @@ from tunebench.workloads.tasks.task import Task
 
 STEPS = 100
 LOSS_ABSOLUTE, LOSS_RELATIVE = 1e-6, 1e-4
+#: In half precision a text's values depend on what it is batched with, by rounding: some units of its last place.
+LOSS_RELATIVE_OF = {"float32": LOSS_RELATIVE, "bfloat16": 8 * 2.0**-8, "float16": 8 * 2.0**-11}
 ACTIVATION_ABSOLUTE = 1e-6
 
 
@@ -38,6 +40,7 @@ def check(task: Task, after_epoch: Optional[Callable[[Any, int], None]] = None) 
     epochs = -(-steps // task.steps_per_epoch)
     longer = task._replace(spec=task.spec._replace(epochs=epochs))
     cached, plain = engine.Session(longer), engine.Session(longer, cache=False)
+    relative = LOSS_RELATIVE_OF[task.spec.dtype]
     worst, agree, done = 0.0, True, 0
     for epoch in range(epochs):
         cached.train_epoch(epoch, no_mark)
@@ -46,7 +49,7 @@ def check(task: Task, after_epoch: Optional[Callable[[Any, int], None]] = None) 
             if done < steps:
                 a, b = float(loss), float(reference)
                 # a NaN on either side compares false, and fails
-                agree = agree and abs(a - b) <= LOSS_ABSOLUTE + LOSS_RELATIVE * abs(b)
+                agree = agree and abs(a - b) <= LOSS_ABSOLUTE + relative * abs(b)
                 worst = max(worst, float("inf") if math.isnan(a - b) else abs(a - b))
                 done += 1
         if after_epoch is not None:

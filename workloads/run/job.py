@@ -11,16 +11,17 @@ written, with one line on standard error and the same reason in ``result.json``.
 
 import gc
 import os
+import shutil
 import sys
 from typing import Any, Dict, List, Optional, Tuple, Union, cast
 
 from tunebench.workloads import artefact, marks, updates
 from tunebench.workloads.deploy import parent
-from tunebench.workloads.engines import check_plan, check_training, load_engine
-from tunebench.workloads.engines.session import Evaluation, Session
+from tunebench.workloads.engines import check_dtype, check_plan, check_training, load_engine
+from tunebench.workloads.engines.session import Evaluation, Session, Told
 from tunebench.workloads.errors import WorkloadError
 from tunebench.workloads.methods import macs
-from tunebench.workloads.models.graph import TEXT
+from tunebench.workloads.models.graph import LANGUAGE, TEXT
 from tunebench.workloads.run.correctness import check
 from tunebench.workloads.run.own_module import OwnSession
 from tunebench.workloads.run.peak_memory import resident_b
@@ -72,6 +73,43 @@ def run(folder: str) -> None:
     if spec.ship and session is not None and result["outcome"] == "ok":
         # Behind the result: neither its peak memory nor any mark of it holds what follows.
         _write_updates(folder, spec, paths, session)
+    if spec.mode == "instrumented" and session is not None and result["outcome"] == "ok":
+        kept = os.path.join(folder, "kept")
+        os.makedirs(kept, exist_ok=True)
+        try:
+            session.keep(kept, _Phases(folder, result))
+        finally:
+            shutil.rmtree(kept, ignore_errors=True)
+
+
+class _Phases(Told):
+    """Adds the phases behind a fine-tuning to its result, each as soon as it is known.
+
+    The result is there before: a process that runs out of memory in one of them has told where.
+    """
+
+    def __init__(self, folder: str, result: Dict[str, Any]) -> None:
+        self._folder, self._result = folder, result
+        self._missing: Dict[str, str] = {}
+        result["missing"] = self._missing
+
+    def begins(self, phase: str) -> None:
+        self._missing[phase] = "it began, and the process ended in it"
+        self._write()
+
+    def ended(self, phase: str, seconds: float, peak_b: Optional[int]) -> None:
+        self._missing.pop(phase, None)
+        self._result["metrics"][phase + "_s"] = seconds
+        if peak_b is not None:
+            self._result["metrics"][phase + "_peak_b"] = float(peak_b)
+        self._write()
+
+    def has_none(self, phase: str, reason: str) -> None:
+        self._missing[phase] = reason
+        self._write()
+
+    def _write(self) -> None:
+        marks.write_json(_out(self._folder, "result.json"), self._result)
 
 
 def _write_updates(folder: str, spec: Spec, paths: Dict[str, str], session: Session) -> None:
@@ -97,6 +135,7 @@ def _checked(spec: Spec, paths: Dict[str, str], recorder: marks.Recorder) -> Dic
     if spec.module:
         raise SpecError("workload.mode 'check' is for built-in methods; a module of your own is not checked")
     check_training(spec.engine, spec.training, spec.model)
+    check_dtype(spec.engine, spec.dtype, spec.model)
     task = load_task(spec, paths)
     check_plan(spec.engine, str(spec.method), task.plan)
     engine_version = load_engine(spec.engine, spec.model).version()
@@ -111,6 +150,7 @@ def _session(spec: Spec, paths: Dict[str, str]) -> Tuple[Session, Dict[str, floa
     if spec.module:
         return OwnSession(spec, paths), {}
     check_training(spec.engine, spec.training, spec.model)
+    check_dtype(spec.engine, spec.dtype, spec.model)
     started_b = resident_b()
     task = load_task(spec, paths)  # before torch is imported: a job that cannot be run ends at once
     check_plan(spec.engine, str(spec.method), task.plan)
@@ -155,7 +195,7 @@ def _measured(
         loss_final=training.losses[-1] if after and training.losses else None,
         curve=training.curve,
         metrics=metrics,
-        peak_rss_b=training.hidden_b or None,
+        peak_rss_b=max(training.hidden_b, session.hidden_b) or None,
         pmu=recorder.counters.result,
     )
     if session.no_quality:
@@ -173,9 +213,8 @@ def _madds(session: Session) -> Optional[Dict[str, int]]:
     graph = task.plan.graph
     if graph.chain and any(layer.op != "linear" for layer in graph.layers):
         return None
-    if (
-        graph.task == TEXT
-    ):  # texts are padded to the longest of their batch: how many tokens run, the graph does not know
+    # Texts are padded to the longest of their batch: how many tokens run, the graph does not know.
+    if graph.task in (TEXT, LANGUAGE):
         return None
     return macs.of_training(task.plan, task.n_train, task.spec.epochs, task.spec.batch)
 

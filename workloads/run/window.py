@@ -6,7 +6,7 @@ from typing import Dict, List, NamedTuple, Optional
 from tunebench.workloads import marks
 from tunebench.workloads.engines.session import Session
 from tunebench.workloads.run.peak_memory import Watch
-from tunebench.workloads.tasks.spec import Repeat, Spec
+from tunebench.workloads.tasks.spec import FLOAT16, Repeat, Spec
 
 
 class Training(NamedTuple):
@@ -120,6 +120,8 @@ def _ended(spec: Spec, losses: List[float], curve: List[List[float]]) -> Trainin
     if not losses or math.isfinite(losses[-1]):
         return Training(losses, curve, None)
     reason = "the loss became NaN or infinite in epoch %d of %d" % (len(losses), spec.epochs)
+    if spec.dtype == FLOAT16:
+        reason += "; float16 holds nothing above 65,504: bfloat16 has the range of float32, and a smaller lr or clip help"
     return Training(losses[:-1], curve, reason)
 
 

@@ -12,7 +12,9 @@ from tunebench.workloads.updates import Form, UpdateError, parse_form
 SCHEMA = "tunebench.workload/1"
 MODES = ("timed", "instrumented", "check", "energy")
 DEVICES = ("cpu", "cuda")
-DTYPES = ("float32",)
+#: what maps are computed in; weights, updates and caches are float32 in all of them
+FLOAT32, FLOAT16 = "float32", "float16"
+DTYPES = (FLOAT32, "bfloat16", FLOAT16)
 #: So many fine-tunings in one window, unless the job says otherwise: bounds the result's size.
 MAX_REPEATS = 100000
 
@@ -69,6 +71,11 @@ class Spec(NamedTuple):
     checkpoint: bool = False
     #: tokens of a text at most; None of other data
     seq_len: Optional[int] = None
+
+    @property
+    def update_batch(self) -> int:
+        """Return the samples of one update: those of all batches whose gradients are added up."""
+        return self.batch * self.training.accumulate
 
 
 def parse(workload: Dict[str, Any]) -> Spec:

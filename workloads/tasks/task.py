@@ -4,8 +4,9 @@ Tensors of a part (``finetune``, ``test``) of the data:
 
 - rows of numbers: ``PART_x`` float32 (n, n_in), ``PART_y`` int32 (n,), class of each row.
 
-Texts are tokens: ``PART_x`` int32 (n, longest), padded behind; ``PART_n`` int32 (n,), tokens of each text; and ``PART_y``
-int32 (n,), class of each text.
+Texts are tokens: ``PART_x`` int32 (n, longest), padded behind; ``PART_n`` int32 (n,), tokens of each text; and
+``PART_y`` int32 (n,), class of each text. Of a language model a part is one row of tokens, ``PART_x`` int32 (all,), which
+is cut here into texts of ``seq_len``; what is left at the end is left out.
 
 Images are bytes, scaled to 0..1 by the engine: ``PART_x`` uint8 (n, c, h, w), and
 
@@ -16,13 +17,13 @@ Images are bytes, scaled to 0..1 by the engine: ``PART_x`` uint8 (n, c, h, w), a
 """
 
 import math
-from typing import Iterable, List, NamedTuple, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Tuple
 
-from tunebench.workloads.artefact import Artefact, ArtefactError, Tensor
+from tunebench.workloads.artefact import Artefact, ArtefactError, Tensor, tensor
 from tunebench.workloads.methods import table
 from tunebench.workloads.methods.plan import Plan, plan
 from tunebench.workloads.models import MODELS, graph_of
-from tunebench.workloads.models.graph import ROWS, TEXT, Graph, weight_shapes
+from tunebench.workloads.models.graph import LANGUAGE, ROWS, TEXT, Graph, weight_shapes
 from tunebench.workloads.models.graph_json import from_json
 from tunebench.workloads.models.language import SEQ_LEN, is_text_model
 from tunebench.workloads.models.language import build as build_transformer
@@ -52,8 +53,8 @@ class Task(NamedTuple):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Return the number of batches in an epoch, the last short one included; 0 of a method without steps."""
-        return -(-self.n_train // self.spec.batch) if self.plan.trains else 0
+        """Return the number of updates in an epoch, the last short one included; 0 of a method without steps."""
+        return -(-self.n_train // self.spec.update_batch) if self.plan.trains else 0
 
     @property
     def n_classes(self) -> int:
@@ -123,6 +124,7 @@ def _planned(spec: Spec, row: table.Method, graph: Graph, data: Artefact, weight
         skips=spec.skips,
         checkpoint=spec.checkpoint,
     )
+    applied = applied._replace(dtype=spec.dtype, accumulate=spec.training.accumulate)
     for name, needed in weight_shapes(graph):
         given = weights.need(name).shape
         if given != needed:
@@ -136,7 +138,8 @@ def _planned(spec: Spec, row: table.Method, graph: Graph, data: Artefact, weight
 def _text_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
     """Put a task of texts together; the weights' meta has the transformer's config."""
     config, n_classes = weights.meta.get("config"), _number(data, "n_classes")
-    if not isinstance(config, dict) or data.meta.get("task") != TEXT:
+    goal, seq_len = str(data.meta.get("task")), spec.seq_len or SEQ_LEN
+    if not isinstance(config, dict) or goal not in (TEXT, LANGUAGE):
         raise SpecError(
             "workload.model is %r, a transformer: its data are tokens of texts, these are not" % spec.model
         )
@@ -144,23 +147,53 @@ def _text_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
         raise ArtefactError(
             "data: tokenised by another tokenizer than the model's; run `tunebench prepare` again"
         )
-    graph = build_transformer(spec.model, config, spec.seq_len or SEQ_LEN, n_classes)
+    graph = build_transformer(spec.model, config, seq_len, n_classes, goal)
+    if goal == LANGUAGE:
+        data = data._replace(tensors={**data.tensors, **_cut(data, seq_len)})
     task = _planned(spec, table.method(spec.method or ""), graph, data, weights)
     for part in ("finetune", "test"):
-        tokens, labels = data.need(part + "_x"), data.need(part + "_y")
+        tokens = data.need(part + "_x")
         count = tokens.shape[0] if len(tokens.shape) == 2 else 0
         _expect(part + "_x", tokens, "int32", (count, tokens.shape[-1]))
-        _expect(part + "_y", labels, "int32", (count,))
         _expect(part + "_n", data.need(part + "_n"), "int32", (count,))
-        _check_range(part, labels.array(), n_classes)
+        if goal == TEXT:
+            labels = data.need(part + "_y")
+            _expect(part + "_y", labels, "int32", (count,))
+            _check_range(part, labels.array(), n_classes)
         values, known = tokens.array(), config.get("vocab_size", 0)
         if count and not 0 <= min(values) <= max(values) < known:
             raise SpecError(
                 "data: %s_x has a token beyond 0..%d, all that model %r knows" % (part, known - 1, spec.model)
             )
-    if spec.batch > task.n_train:
-        raise SpecError("workload.batch is %d, the fine-tuning set has %d texts" % (spec.batch, task.n_train))
+    if spec.update_batch > task.n_train:
+        times = spec.training.accumulate
+        what = "workload.batch is %d" % spec.batch + (
+            " and workload.accumulate %d" % times if times > 1 else ""
+        )
+        raise SpecError("%s, the fine-tuning set has %d texts" % (what, task.n_train))
     return task
+
+
+def _cut(data: Artefact, seq_len: int) -> Dict[str, Tensor]:
+    """Return the tokens of both parts as texts of equal length.
+
+    Raises:
+        SpecError: there are fewer tokens than one text needs.
+    """
+    made: Dict[str, Tensor] = {}
+    for part in ("finetune", "test"):
+        tokens = data.need(part + "_x")
+        _expect(part + "_x", tokens, "int32", (tokens.size,))
+        count = tokens.size // seq_len
+        if not count:
+            raise SpecError(
+                "workload.seq_len is %d, part %s has %d tokens: give at most so many, or more text"
+                % (seq_len, part, tokens.size)
+            )
+        values = memoryview(tokens.data).cast("B")[: 4 * count * seq_len]
+        made[part + "_x"] = Tensor("int32", (count, seq_len), values)
+        made[part + "_n"] = tensor("int32", (count,), [seq_len] * count)
+    return made
 
 
 def _check_statistics(task: Task) -> None:

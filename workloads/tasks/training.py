@@ -39,6 +39,7 @@ class Training(NamedTuple):
         batchnorm: one of :data:`BATCHNORMS`.
         head: one of :data:`HEADS`.
         lora_plus: learning rate of every adapter's B over that of its A (Hayou et al., LoRA+, ICML 2024).
+        accumulate: batches whose gradients are added up before an update, as with a batch so many times as large.
     """
 
     optimizer: str = "sgd"
@@ -48,6 +49,7 @@ class Training(NamedTuple):
     batchnorm: str = "frozen"
     head: str = "method"
     lora_plus: float = 1.0
+    accumulate: int = 1
 
     @property
     def reestimates(self) -> bool:
@@ -90,6 +92,7 @@ def parse_training(workload: Dict[str, Any]) -> Training:
         batchnorm=_choice("batchnorm", get("batchnorm", PLAIN.batchnorm), BATCHNORMS),
         head=_choice("head", get("head", PLAIN.head), HEADS),
         lora_plus=_number("lora_plus", get("lora_plus", PLAIN.lora_plus), above=True),
+        accumulate=_count("accumulate", get("accumulate", PLAIN.accumulate)),
     )
 
 
@@ -115,6 +118,12 @@ def _choice(key: str, value: Any, allowed: Any) -> str:
     if value not in allowed:
         raise TrainingError("workload.%s is %r, allowed: %s" % (key, value, ", ".join(allowed)))
     return str(value)
+
+
+def _count(key: str, value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise TrainingError("workload.%s is %r, expected a whole number from 1" % (key, value))
+    return value
 
 
 def _number(key: str, value: Any, above: bool) -> float:

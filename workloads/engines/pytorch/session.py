@@ -49,7 +49,7 @@ class TorchSession(BaseSession):
         task: what to train.
 
     Attributes:
-        batches: rows of each epoch's batches, on the device.
+        batches: rows of each epoch's updates, on the device.
         trained: the trained tensors; set by the model's session, see :meth:`will_train`.
         optimizer: what updates them, with its state; set likewise.
         rates: learning rate of each step of the fine-tuning.
@@ -105,7 +105,7 @@ class TorchSession(BaseSession):
 
     def _epoch_batches(self, epoch: int) -> List[Any]:
         spec = self.task.spec
-        rows = seeds.batches(self.task.n_train, spec.batch, spec.seed, epoch)
+        rows = seeds.batches(self.task.n_train, spec.update_batch, spec.seed, epoch)
         return [torch.tensor(row, dtype=torch.int64, device=self.device) for row in rows]
 
     def steps_per_epoch(self) -> Optional[int]:

@@ -13,14 +13,16 @@ from typing import Any, Dict, List, Set
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils import checkpoint
 
 from tunebench.workloads import seeds
 from tunebench.workloads.artefact import Artefact, Tensor
+from tunebench.workloads.engines.pytorch.networks.checkpointing import check_torch
 from tunebench.workloads.engines.pytorch.session import to_torch
 from tunebench.workloads.methods import skips
 from tunebench.workloads.methods.plan import Adapter, Plan, own_names, own_parts
 from tunebench.workloads.models.graph import Node, weight_shapes
-from tunebench.workloads.models.language import HEAD, POOL
+from tunebench.workloads.models.language import BLOCKS, HEAD, OUTPUT, POOL, TABLE
 from tunebench.workloads.tasks.spec import SpecError
 
 try:
@@ -31,6 +33,8 @@ except ImportError as error:
         "%s -m pip install transformers" % (error, sys.executable)
     ) from None
 
+#: layers that are no part of a trunk
+OWN = (HEAD, OUTPUT)
 #: keys of a config.json that describe a file, not a network
 _OF_THE_FILE = ("architectures", "transformers_version", "torch_dtype", "dtype", "_name_or_path")
 
@@ -70,16 +74,22 @@ class Classifier(nn.Module):  # type: ignore[misc]
         trained: tensors that train, in the order of the updates.
         mappers: those of them that are an adapter's B.
         frozen: nothing in the trunk trains.
+        context: makes a context in which maps are computed in the number format that is asked for.
     """
 
     def __init__(self, plan: Plan, weights: Artefact, scale: float, seed: int) -> None:
         super().__init__()
         self.plan, self.scale = plan, scale
+        self.context: Any = contextlib.ExitStack
         self.trunk = _trunk(weights.meta["config"])
-        head = {node.name: node for node in plan.graph.nodes}[HEAD]
-        self.head: Any = nn.Linear(head.channels_in, head.channels_out)
         self.places = _places(self.trunk, plan.graph.layers)
-        self.places[HEAD] = self.head
+        for node in plan.graph.layers:
+            if node.name in OWN:
+                self.places[node.name] = nn.Linear(node.channels_in, node.channels_out, node.bias)
+        #: of classes; None of a language model
+        self.head: Any = self.places.get(HEAD)
+        #: of a language model what gives the scores of tokens; None of classes
+        self.output: Any = self.places.get(OUTPUT, self.places.get(TABLE)) if self.head is None else None
         self._load(weights)
         self.eval()
         self.trained: List[Any] = []
@@ -89,6 +99,10 @@ class Classifier(nn.Module):  # type: ignore[misc]
         for adapter in plan.adapters:
             self._adapt(adapter, seed)
         self._start_skips(seed)
+        if plan.checkpoint:
+            check_torch()
+            for block in self.trunk.get_submodule(BLOCKS[weights.meta["config"]["model_type"]]):
+                _run_again(block)
         changed = (set(plan.weights) | set(plan.biases) | set(plan.adapted)) - {HEAD}
         self.frozen = not changed - {node.name for node in plan.graph.added}
         self.state_count = len(skips.blocks(plan.graph))
@@ -140,31 +154,42 @@ class Classifier(nn.Module):  # type: ignore[misc]
         """
         skipping = self.mapper is not None
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            made = self.trunk(
-                input_ids=tokens, attention_mask=mask, output_hidden_states=skipping, return_dict=True
-            )
+            with self.context():
+                made = self.trunk(
+                    input_ids=tokens, attention_mask=mask, output_hidden_states=skipping, return_dict=True
+                )
             share = mask.to(torch.float32)
             share = (share / share.sum(1, keepdim=True)).unsqueeze(1)
             states = made.hidden_states[-len(self.lows) :] if skipping else ()
-            values = {POOL: torch.bmm(share, made.last_hidden_state).squeeze(1)}
+            values = {POOL: torch.bmm(share, made.last_hidden_state.float()).squeeze(1)}
             if skipping:
-                values[skips.POOLED] = torch.cat([torch.bmm(share, state).squeeze(1) for state in states], 1)
+                values[skips.POOLED] = torch.cat(
+                    [torch.bmm(share, state.float()).squeeze(1) for state in states], 1
+                )
         return values
+
+    def token_scores(self, tokens: Any, mask: Any) -> Any:
+        """Return the scores of each next token: float32 (n, longest - 1, known), nothing behind the last one."""
+        with self.context():
+            made = self.trunk(input_ids=tokens, attention_mask=mask, return_dict=True)
+            return F.linear(made.last_hidden_state[:, :-1], self.output.weight).float()
 
     def scores(self, values: Dict[str, Any]) -> Any:
         """Return the scores of classes from pooled states, or from the head's own scores where those are kept."""
-        own = values[HEAD] if HEAD in values else self.head(values[POOL])
-        if self.mapper is None:
-            return own
-        parts = values[skips.POOLED].split([low.shape[1] for low in self.lows], 1)
-        lows = torch.cat([F.linear(part, low) for part, low in zip(parts, self.lows)], 1)
-        return own + F.linear(lows, self.mapper) * self.scale
+        with self.context():
+            own = (values[HEAD] if HEAD in values else self.head(values[POOL])).float()
+            if self.mapper is None:
+                return own
+            parts = values[skips.POOLED].split([low.shape[1] for low in self.lows], 1)
+            lows = torch.cat([F.linear(part, low) for part, low in zip(parts, self.lows)], 1)
+            return own + F.linear(lows, self.mapper) * self.scale
 
     def kept(self, tokens: Any, mask: Any) -> List[Any]:
         """Return what the plan caches for texts, in its order."""
         values = self.pooled(tokens, mask)
         if HEAD in self.plan.cached:
-            values[HEAD] = self.head(values[POOL])
+            with self.context():
+                values[HEAD] = self.head(values[POOL]).float()
         return [values[name] for name in self.plan.cached]
 
     def forward(self, tokens: Any, mask: Any) -> Any:
@@ -184,6 +209,19 @@ def _trunk(config: Dict[str, Any]) -> Any:
     return trunk
 
 
+def _run_again(block: Any) -> None:
+    """Let a block keep what enters it alone, and run it again in the backward pass."""
+    inner = block.forward
+
+    def forward(*args: Any, **keys: Any) -> Any:
+        if not torch.is_grad_enabled():
+            return inner(*args, **keys)
+        # No dropout: no random numbers. The reentrant form gives no gradients to the caller of autograd.grad.
+        return checkpoint.checkpoint(inner, *args, use_reentrant=False, preserve_rng_state=False, **keys)
+
+    block.forward = forward
+
+
 def _uninitialised() -> Any:
     """Return a context in which no weights are drawn, since all are replaced; the package has moved it."""
     for module in ("transformers.initialization", "transformers.modeling_utils"):
@@ -201,10 +239,10 @@ def _places(trunk: Any, layers: Any) -> Dict[str, Any]:
         SpecError: this version of transformers names its modules otherwise.
     """
     modules = {path.replace(".", "_"): module for path, module in trunk.named_modules()}
-    missing: Set[str] = {node.name for node in layers if node.name != HEAD} - set(modules)
+    missing: Set[str] = {node.name for node in layers if node.name not in OWN} - set(modules)
     if missing:
         raise SpecError("%s has no module %s in this architecture" % (version(), sorted(missing)[0]))
-    return {node.name: modules[node.name] for node in layers if node.name != HEAD}
+    return {node.name: modules[node.name] for node in layers if node.name not in OWN}
 
 
 def _shared(item: Tensor) -> Any:
@@ -212,6 +250,19 @@ def _shared(item: Tensor) -> Any:
     if sys.byteorder == "big" or not isinstance(item.data, memoryview) or item.data.readonly:
         return to_torch(item)
     return torch.frombuffer(item.data, dtype=torch.float32).reshape(item.shape)
+
+
+def merge(model: Classifier) -> int:
+    """Put each adapter beside a layer into its layer's weight, in place; return how many there were."""
+    count = 0
+    with torch.no_grad():
+        for parent in [model] + list(model.trunk.modules()):
+            for name, layer in list(parent.named_children()):
+                if isinstance(layer, LoraLinear):
+                    layer.base.weight.add_(layer.mapper @ layer.extractor, alpha=layer.scale)
+                    setattr(parent, name, layer.base)
+                    count += 1
+    return count
 
 
 def weight_of(layer: Any) -> Any:

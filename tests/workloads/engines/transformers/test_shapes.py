@@ -33,7 +33,7 @@ def test_every_layer_of_the_graph_is_a_module_and_nothing_is_left_over(name):
     assert sum(item.numel() for item in trunk.parameters()) == graph.n_params - head
 
 
-def test_random_weights_have_time_and_no_quality(tmp_path, monkeypatch):
+def test_random_weights_have_time_memory_of_every_phase_and_no_quality(tmp_path, monkeypatch):
     mails = write_mails(tmp_path / "mails.jsonl")
     made = prepare(f"file:{mails}", "shape:minilm-tiny", cache_dir=tmp_path / "cache")
     workload = {
@@ -49,3 +49,8 @@ def test_random_weights_have_time_and_no_quality(tmp_path, monkeypatch):
     assert (result["outcome"], result["before"], result["after"], result["curve"]) == ("ok", None, None, [])
     assert "its quality is none" in result["reason"] and result["metrics"]["tokens_per_s"] > 0
     assert not (tmp_path / "out" / "preds.jsonl").exists()
+    for phase in ("load", "first_step", "steady_step", "merge", "save", "reload"):
+        assert result["metrics"][phase + "_s"] > 0
+        assert result["metrics"][phase + "_peak_b"] > 50e6
+    assert result["missing"] == {} and not (tmp_path / "kept").exists()
+    assert result["peak_rss_b"] >= result["metrics"]["first_step_peak_b"]

@@ -20,6 +20,10 @@ class NodeCacheSession(TorchSession):
         """Return what the cache must hold for ``rows``: one tensor for each cached node."""
         raise NotImplementedError
 
+    def filled_rows(self, epoch: int) -> List[Any]:
+        """Return the rows that were run together when an epoch filled the cache."""
+        return self.batches[epoch]
+
     def _empty_cache(self) -> Dict[str, Any]:
         shapes = {node.name: node.shape for node in self.plan.graph.nodes}
         return {
@@ -32,7 +36,7 @@ class NodeCacheSession(TorchSession):
         if self.cache is None:
             return None
         worst = 0.0
-        for rows in self.batches[self.filled_epoch or 0]:
+        for rows in self.filled_rows(self.filled_epoch or 0):
             for name, again in zip(self.plan.cached, self.cached_values(rows)):
                 difference = float((self.cache[name].index_select(0, rows) - again).abs().max())
                 if math.isnan(difference):  # a row that was never filled

@@ -1,0 +1,72 @@
+"""The section on language models, on stored campaigns whose tokens and phases are made up."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.reports.campaigns import Campaign
+from tunebench.reports.render.html import render
+from tunebench.reports.results import RunReader
+from tunebench.reports.sections.language import PUBLISHED, SECONDARY
+
+PHASES = {
+    f"{phase}_{unit}": value
+    for phase in ("load", "first_step", "steady_step", "merge", "save", "reload")
+    for unit, value in (("s", 1.5), ("peak_b", 8e8))
+}
+TOKENS = {"tokens_per_s": 251.0, "train_tokens": 9e4, "padded_tokens": 1e5, "predicted_total_b": 3.3e8}
+
+
+def with_texts(run, *, reload_failed=False):
+    """Add to each record what a transformer tells."""
+    path = run / "reps.jsonl"
+    lines = []
+    for line in path.read_text().splitlines():
+        rep = json.loads(line)
+        rep["metrics"] |= TOKENS
+        if rep["role"] == "instrumented":
+            rep["metrics"] |= PHASES
+            if reload_failed and rep["label"] == "lora-all":
+                for name in ("reload_s", "reload_peak_b"):
+                    del rep["metrics"][name]
+                rep["missing"]["reload"] = "out of memory: the new process of /home/ann/kept was killed"
+            rep["missing"]["merge"] = rep["missing"].get("merge", "")
+        lines.append(json.dumps(rep))
+    path.write_text("\n".join(lines) + "\n")
+    return RunReader(run, check=False)
+
+
+def section_of(page):
+    begin = page.index('<section id="language">')
+    return page[begin : page.index("</section>", begin)]
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Campaign(blocks=3, methods=["ft-all", "ft-all A/A", "lora-all"]).write(tmp_path / "results")
+
+
+def test_a_row_has_tokens_padding_memory_beside_what_was_foretold_and_every_phase(run):
+    section = section_of(render(with_texts(run)))
+    assert "251" in section and "10.0%" in section and "315 MiB" in section
+    assert section.count("1.50 s, 763 MiB") >= 2 * 6
+    assert "range of 3)" in section
+    assert "padding is left out" in section
+
+
+def test_a_reload_that_failed_is_a_row_with_its_reason_and_no_folder(run):
+    section = section_of(render(with_texts(run, reload_failed=True)))
+    assert "<td>failed</td>" in section
+    assert "Reload of lora-all: out of memory" in section and "ann" not in section
+
+
+def test_anchors_of_others_are_labelled_as_published_by_a_secondary_source(run):
+    section = section_of(render(with_texts(run)))
+    for words in PUBLISHED:
+        assert f"{SECONDARY}: {words}" in section
+
+
+def test_a_run_without_texts_has_no_section(run):
+    assert 'id="language"' not in render(RunReader(run))
