@@ -154,7 +154,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n", maxsplit=1)[0])
     parser.add_argument("suite")
-    parser.add_argument("--row", action="append", default=[], metavar="LABEL", help="only this row; repeatable")
+    parser.add_argument(
+        "--row", action="append", default=[], metavar="LABEL", help="only this row; repeatable"
+    )
     parser.add_argument("--keep", type=Path, required=True)
     parser.add_argument("--against", type=Path, help="a run of the suite, to compare scores with")
     given = parser.parse_args(arguments)

@@ -10,7 +10,9 @@ import pytest
 from tunebench.harness.config.suite import load_suite
 from tunebench.harness.study import protocol
 
-KEPT = json.loads((Path(__file__).parents[3] / "benchmarks" / "lorae_rates_2.json").read_text(encoding="utf-8"))
+KEPT = json.loads(
+    (Path(__file__).parents[3] / "benchmarks" / "lorae_rates_2.json").read_text(encoding="utf-8")
+)
 COMPARED = ("ft-all", "lorae-r4")
 
 
@@ -30,7 +32,9 @@ def test_rates_and_steps_of_a_suite_are_those_that_the_protocol_chooses(task):
     means, searched = {}, set()
     for label in COMPARED:
         kept = scores(task, label)
-        at_suite, doubled = sorted(kept)  # epochs on half of the pool: those of the suite's steps, and twice as many
+        at_suite, doubled = sorted(
+            kept
+        )  # epochs on half of the pool: those of the suite's steps, and twice as many
         chosen = protocol.choose(kept[at_suite])
         assert chosen.stands
         assert rows[label].params["lr"] == pytest.approx(chosen.rate)
