@@ -49,7 +49,7 @@ _MEET_PYTHON = (
 )
 #: Two at a time: most wait for a board. What fails beside others must pass alone.
 _TWO = ("-n", "2", "--dist", "worksteal")
-#: Slow tests, and those that meet a dependency, leave a fifth of two CPUs idle: they start processes and wait for them.
+#: Slow tests, and those that meet a dependency, leave a fifth of two CPUs idle so: they start processes and wait.
 _THREE = ("-n", "3", "--dist", "worksteal")
 
 
