@@ -83,7 +83,7 @@ TB_INLINE void run_tile(const int pixels, const int cols, const tb_places *p, in
             vf part[TB_COLS];
             TB_UNROLL for (int v = 0; v < cols; v++) part[v] = load(row + v * VL);
             TB_UNROLL for (int i = 0; i < pixels; i++) {
-                vf times = all(from[i][k]);
+                vf times = each(from[i][k]);
                 TB_UNROLL for (int v = 0; v < cols; v++) sum[i][v] += times * part[v];
             }
         }
@@ -173,7 +173,7 @@ TB_INLINE void change_tile(const int cols, int n, const int32_t *from, const flo
         vf part[TB_COLS];
         TB_UNROLL for (int v = 0; v < cols; v++) part[v] = load(x + from[i] + v * VL);
         TB_UNROLL for (int r = 0; r < 4; r++) {
-            vf times = all(by[r]);
+            vf times = each(by[r]);
             TB_UNROLL for (int v = 0; v < cols; v++) sum[r][v] += times * part[v];
         }
     }
@@ -212,7 +212,7 @@ static void compose(float *to, const float *fixed, int t, int columns, const flo
             const float *l = left + row % turns, *r = right + (long)(row / turns) * columns + panel;
             for (int j = 0; j < width; j += VL) {
                 vf sum = load(fixed + j);
-                for (int k = 0; k < rank; k++) sum += all(l[k * ld_left]) * load(r + k * ld_right + j);
+                for (int k = 0; k < rank; k++) sum += each(l[k * ld_left]) * load(r + k * ld_right + j);
                 store(to + j, sum);
             }
         }
