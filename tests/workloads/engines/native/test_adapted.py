@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
-from tunebench.workloads import artefact
+from tests.workloads.engines.native.drawn import drawn_task, flat_network, odd_network
 from tunebench.workloads.engines.native import memory
 from tunebench.workloads.engines.native.network import Session
 from tunebench.workloads.methods import macs, table
 from tunebench.workloads.methods.plan import plan
 from tunebench.workloads.models import counted
-from tunebench.workloads.models.graph import INPUT, Builder, product, weight_shapes
+from tunebench.workloads.models.graph import INPUT, Builder, product
 from tunebench.workloads.run.correctness import check
-from tunebench.workloads.tasks import spec
 from tunebench.workloads.tasks.spec import SpecError
-from tunebench.workloads.tasks.task import Task
 
 pytestmark = pytest.mark.torch
 ADAMW = {
@@ -71,56 +67,6 @@ def test_adapters_in_the_trunk_give_torchs_losses_over_100_steps_on_every_build(
     method, model, keys, small, builds, losses_of
 ):
     assert_equal_to_torch(small(method, model, epochs=50, **keys), builds.values(), losses_of)
-
-
-def drawn_task(graph, method, rank, **keys):
-    """A fine-tuning of any network on drawn images, weights and BatchNorm."""
-    draw = random.Random(graph.name)
-    ranges = {"variance": (0.5, 2.0), "gamma": (0.5, 1.5)}
-    fan_in = {node.name: node.fan_in for node in graph.layers}
-    tensors = {}
-    for name, shape in weight_shapes(graph):
-        layer, _, part = name.rpartition(".")
-        low, high = ranges.get(part, (-0.3, 0.3))
-        if part == "weight":
-            high = 2.0 / fan_in[layer] ** 0.5
-            low = -high
-        tensors[name] = artefact.tensor(
-            "float32", shape, [draw.uniform(low, high) for _ in range(product(shape))]
-        )
-    parts, classes = {}, graph.nodes[-1].shape[0]
-    for part in ("finetune", "test"):
-        pixels = bytes(draw.randrange(256) for _ in range(10 * product(graph.shape)))
-        parts[part + "_x"] = artefact.Tensor("uint8", (10, *graph.shape), pixels)
-        parts[part + "_y"] = artefact.tensor("int32", (10,), [draw.randrange(classes) for _ in range(10)])
-    data = artefact.Artefact("data", {"shape": list(graph.shape), "n_classes": classes}, parts)
-    parsed = spec.parse({"method": method, "model": "resnet-small", "batch": 4, "rank": rank, **keys})
-    return Task(
-        parsed, plan(table.method(method), graph, rank), data, artefact.Artefact("weights", {}, tensors)
-    )
-
-
-def odd_network():
-    """Channels that fill no vector, windows of 5 and 1 that move by two or three, borders that windows miss."""
-    b = Builder("resnet-small", "classify", (3, 19, 17))
-    y = b.conv("stem", INPUT, 7, 5, 2, act="relu6")
-    low = b.conv("narrow", y, 3, 1, norm=False)
-    y = b.concat("joined", low, b.conv("square", low, 5, 3), y)
-    y = b.maxpool("pool0", y, 3, 2, padding=1)
-    beside = b.conv("short", y, 9, 1, 2, act="")
-    y = b.conv("wide", y, 9, 5, 2, act="relu6")
-    y = b.add("sum", beside, y, act="relu")
-    y = b.maxpool("pool1", b.conv("thin", y, 9, 3, 1, padding=2), 2, 2, ceil=True)
-    y = b.conv("far", y, 6, 2, 3, padding=1, act="")
-    return b.graph(b.linear("classifier", b.avgpool("pool", y), 5))
-
-
-def flat_network():
-    """A head that reads a map, not its mean, and a layer of which two others read."""
-    b = Builder("resnet-small", "classify", (1, 6, 8))
-    y = b.conv("stem", INPUT, 4, 3, 1, padding=0)
-    y = b.add("sum", b.conv("left", y, 4, 3), b.add("inner", y, b.conv("right", y, 4, 1), act="relu6"))
-    return b.graph(b.linear("classifier", y, 3))
 
 
 @pytest.mark.parametrize("network", [odd_network, flat_network])
