@@ -147,3 +147,18 @@ def test_the_rooflines_multiply_adds_are_those_of_a_convolution_twice_and_of_its
     assert macs.of_sample(made).forward == a + c + head
     factors = 2 * (64 * 2 * (9 + 4) + 16 * 2 * (36 + 6))
     assert benchmark.own_madds(made) == (a + c + head) + (c + head) + factors
+
+
+def test_the_roofline_is_a_table_of_both_methods_with_their_multiply_adds(builds):
+    benchmark = pytest.importorskip("benchmarks.network_roofline")
+    name = next(iter(builds))
+    document = benchmark.measure([name], 1, ("squeezenet-small",), torch=False)
+    assert [(row["method"], row["engine"]) for row in document["rows"]] == [
+        ("lorae", name),
+        ("lora-all", name),
+    ]
+    for row in document["rows"]:
+        assert row["own_madds"] < row["madds"] == 232_096_128
+        assert row["torch_over_this"] is None and row["peak_s"] == document["peaks"][name]
+    lines = benchmark.table(document).splitlines()
+    assert len(lines) == 4 and lines[2].startswith(f"| squeezenet-small | lorae | {name} | ")
