@@ -237,7 +237,7 @@ def _lacking(engine: Engine, plan: Plan) -> str:
     if not engine.adapters:
         return "; it trains nothing in a trunk"
     lacks: str = importlib.import_module(engine.adapters).why_not(plan)
-    return lacks and "; in a trunk it trains adapters alone, not " + lacks
+    return lacks and "; in a trunk it trains " + lacks
 
 
 def load_engine(name: str, model: str = "mlp") -> Any:

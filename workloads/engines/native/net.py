@@ -44,9 +44,9 @@ class Program(NamedTuple):
 
 
 def why_not(plan: Plan) -> str:
-    """Return what keeps the kernels from training a plan's adapters in a trunk, in a sentence's words; "" if nothing."""
+    """Return what the kernels train in a trunk, and what of a plan they do not, in a sentence's words; "" if they do."""
     if plan.weights or plan.biases or any(adapter.start != adapter.end for adapter in plan.adapters):
-        return "the layers' own weights"
+        return "adapters alone, not the layers' own weights"
     readers = [node for node in plan.graph.nodes if INPUT in node.inputs]
     for node in plan.graph.nodes:
         what = node.op
@@ -57,7 +57,7 @@ def why_not(plan: Plan) -> str:
         if node in readers and (len(readers) > 1 or node.op != "conv"):
             has, what = False, "%s that reads the image" % node.op
         if not has:
-            return "adapters through a %s, node %r of model %r" % (what, node.name, plan.graph.name)
+            return "adapters, but not through a %s, node %r of model %r" % (what, node.name, plan.graph.name)
     return ""
 
 

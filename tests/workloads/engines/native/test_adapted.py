@@ -122,7 +122,7 @@ def test_what_the_kernels_have_no_gradient_for_is_refused_by_name(small, library
         (
             "lorae",
             "mobilenetv2-small",
-            "not adapters through a depthwise convolution, node 'stage0_0_depth' of model",
+            "adapters, but not through a depthwise convolution, node 'stage0_0_depth' of model",
         ),
     ):
         with pytest.raises(
