@@ -252,10 +252,17 @@ def main() -> int:
     parser.add_argument("--artefacts", type=Path, help="folder in which built artefacts are kept")
     parser.add_argument("--download", action="store_true")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--roofline", action="store_true", help="steps beside what a core can do at best")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.case:
         print(json.dumps(measure(json.loads(options.case))))
+        return 0
+    if options.roofline:
+        from benchmarks import network_roofline
+
+        limits = network_roofline.measure(list(libraries(options.builds)), 4 * options.rounds)
+        print(json.dumps(limits, indent=2) if options.json else network_roofline.table(limits))
         return 0
     document = run(options)
     print(json.dumps(document, indent=2) if options.json else table(document))

@@ -51,7 +51,9 @@ class Engine(NamedTuple):
         limits: the limits above in words, for the error of a suite beyond them.
         package: of a lab's engine, the top-level package whose Python files travel to boards.
         abilities: what else it does, of :data:`ABILITIES`.
-        frozen_trunk: of a network it trains what stands behind the trunk only: the head, skip adapters.
+        frozen_trunk: of a network it trains what stands behind the trunk only: the head, skip adapters; and what
+            ``adapters`` allows.
+        adapters: module whose ``why_not(plan)`` says what keeps it from training a plan's adapters in the trunk.
         text: module that trains transformers, models of texts; "" if none does.
         packages: what the board's interpreter must have besides torch, by import name.
         dtypes: number formats that it computes in.
@@ -70,6 +72,7 @@ class Engine(NamedTuple):
     package: str = ""
     abilities: Tuple[str, ...] = ()
     frozen_trunk: bool = False
+    adapters: str = ""
     text: str = ""
     packages: Tuple[str, ...] = ()
     dtypes: Tuple[str, ...] = (FLOAT32,)
@@ -109,9 +112,11 @@ ENGINES: Dict[str, Engine] = {
         library=True,
         settings=("build", "cache_dtype", "cache_budget_b"),
         training=("optimizer", "schedule", "clip", "weight_decay", "lora_plus"),
-        limits="model 'mlp', and classifiers of images whose trunk stays frozen, on one thread of the CPU",
+        limits="model 'mlp', and classifiers of images whose trunk stays frozen or carries adapters, on one thread of "
+        "the CPU",
         abilities=("block-skips", "frozen-extractors"),
         frozen_trunk=True,
+        adapters=_HERE + "native.net",
     ),
     "transformers": Engine(
         text=_HERE + "transformers.session",
@@ -218,12 +223,20 @@ def check_plan(name: str, method: str, plan: Plan) -> None:
                 "engine %r does not %s, as method %r is to; engines that do: %s"
                 % (name, ABILITIES[ability], method, ", ".join(able))
             )
-    if find_engine(name).frozen_trunk and plan.trains_trunk:
+    lacks = _lacking(find_engine(name), plan)
+    if lacks:
         able = [other for other, entry in ENGINES.items() if entry.network and not entry.frozen_trunk]
         raise SpecError(
             "engine %r keeps a network's trunk frozen, method %r trains it; engines that do: %s; methods of model %r "
-            "that leave it frozen: %s"
-            % (name, method, ", ".join(able), plan.graph.name, ", ".join(keeping_trunk(plan.graph.name)))
+            "that leave it frozen: %s%s"
+            % (
+                name,
+                method,
+                ", ".join(able),
+                plan.graph.name,
+                ", ".join(keeping_trunk(plan.graph.name)),
+                lacks,
+            )
         )
     if "batchnorm" in find_engine(name).training or not (plan.statistics or plan.norms):
         return
@@ -237,6 +250,16 @@ def check_plan(name: str, method: str, plan: Plan) -> None:
         "engine %r leaves BatchNorm frozen, method %r changes it; engines that do: %s"
         % (name, method, ", ".join(able) or "none of this version")
     )
+
+
+def _lacking(engine: Engine, plan: Plan) -> str:
+    """Return what a plan trains in a network's trunk that an engine does not, in a sentence's words; "" if it does."""
+    if not (engine.frozen_trunk and plan.trains_trunk):
+        return ""
+    if not engine.adapters:
+        return "; it trains nothing in a trunk"
+    lacks: str = importlib.import_module(engine.adapters).why_not(plan)
+    return lacks and "; in a trunk it trains " + lacks
 
 
 def load_engine(name: str, model: str = "mlp") -> Any:

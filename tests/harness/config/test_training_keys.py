@@ -140,13 +140,17 @@ def test_a_network_on_the_native_engine_keeps_its_trunk_frozen_or_is_refused_bef
         "skip2-lora",
         "untrained",
     }
+    adapters = 'engine = "native"\nmethods = ["lorae", "lora-all"]'
+    assert set(_loaded(tmp_path, adapters, model="resnet-small", dataset="mnist")) == {"lorae", "lora-all"}
+    words = _refused(tmp_path, adapters, model="mobilenetv2-small", dataset="mnist")
+    assert "adapters, but not through a depthwise convolution, node 'stage0_0_depth'" in words
     words = _refused(
         tmp_path,
-        'engine = "native"\nmethods = ["skip2-lora", "lorae"]',
+        'engine = "native"\nmethods = ["skip2-lora", "ft-bias"]',
         model="resnet-small",
         dataset="mnist",
     )
-    assert "engine 'native' keeps a network's trunk frozen, method 'lorae' trains it" in words
+    assert "engine 'native' keeps a network's trunk frozen, method 'ft-bias' trains it" in words
     words = _refused(
         tmp_path,
         'engine = "native"\nmethods = ["skip2-lora"]\nhead = "trained"',

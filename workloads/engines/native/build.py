@@ -24,7 +24,8 @@ from tunebench.workloads.engines.native.errors import RECORD_SUFFIX, NativeError
 #: the C files, and the folder that they lie in
 FOLDER = "c"
 SOURCES = (
-    "kernels.c", "conv.h", "model.h", "pool.h", "probe.h", "rules.h", "simd.h", "tiles.h", "trunk.h",
+    "kernels.c", "conv.h", "model.h", "net.h", "net_make.h", "pool.h", "probe.h", "rules.h", "simd.h", "tiles.h",
+    "trunk.h",
 )  # fmt: skip
 FLAGS = (
     "-std=c11", "-O3", "-fPIC", "-shared", "-fvisibility=hidden", "-ffp-contract=fast", "-fno-math-errno",

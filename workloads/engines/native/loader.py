@@ -12,7 +12,7 @@ from typing import Any, Dict, NamedTuple, Optional
 from tunebench.workloads import marks
 from tunebench.workloads.engines.native.errors import RECORD_SUFFIX, NativeError
 
-ABI = 4
+ABI = 5
 
 #: names the library's file; without it the job's ``paths.native`` does, else one is built here
 VARIABLE = "TUNEBENCH_NATIVE"
@@ -38,6 +38,8 @@ _FUNCTIONS = {
     "tb_trunk_free": (None, [c_void_p]),
     "tb_trunk_set": (None, [c_void_p, c_int] + [c_void_p] * 3),
     "tb_trunk_values": (None, [c_void_p, c_void_p, c_int, c_int, c_void_p]),
+    "tb_net_new": (c_int, [c_void_p, c_void_p, c_int, c_void_p, c_int, c_void_p, c_void_p, c_int]),
+    "tb_net_set": (None, [c_void_p, c_int] + [c_void_p] * 3),
     "tb_feed": (None, [c_void_p, c_void_p, c_void_p, c_int]),
     "tb_cached": (c_int, [c_void_p, c_int, c_void_p, c_void_p]),
     "tb_counts": (None, [c_void_p, c_void_p]),

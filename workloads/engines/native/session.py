@@ -156,7 +156,7 @@ class Session(BaseSession):
         half = self.options.dtype == "float16"
         sizes = array("i", [self.task.n_train, self.task.spec.batch, self.caching, half, self.slots])
         sizes.extend([OPTIMIZERS.index(self.task.spec.training.optimizer), layout.fed])
-        sizes.append(self.plan.frozen_extractors)
+        sizes.extend([self.plan.frozen_extractors, 0 if layout.adapters else self.n_adapters, self.plan.rank])
         numbers = self.numbers(self.task.spec)
         handle = self.library.c.tb_new(
             address(layers), len(layout.layers), address(adapters), len(layout.adapters), address(keep),
@@ -197,7 +197,7 @@ class Session(BaseSession):
                 weight, bias = self.layer(index)
                 norm = folded_norm(self.task.weights, "layer%d" % index, layer.norm, len(bias))
                 self._start.append((c.tb_set_layer, index, [weight, bias, norm[0], norm[1]]))
-        for index in range(len(layout.adapters)):
+        for index in range(self.n_adapters):
             self._start.append((c.tb_set_adapter, index, list(self.adapter(index))))
 
     def restart(self) -> None:
@@ -298,6 +298,11 @@ class Session(BaseSession):
         first, second = (array("f", bytes(4 * size)) for size in self.adapter_sizes(index))
         self.library.c.tb_get_adapter(self._handle, index, address(first), address(second))
         return first, second
+
+    @property
+    def n_adapters(self) -> int:
+        """Return how many adapters there are."""
+        return len(self.layout.adapters)
 
     def adapter_sizes(self, index: int) -> Tuple[int, int]:
         """Return the numbers of values of an adapter's two weights."""

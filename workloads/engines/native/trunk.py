@@ -68,7 +68,7 @@ def compile_trunk(graph: Graph, wanted: Sequence[str], vector_floats: int) -> Pr
         _check(graph, node)
     last_use = {name: at for at, node in enumerate(nodes) for name in node.inputs}
     last_use.update((name, len(nodes)) for name in wanted)
-    room = _Room()
+    room = Room()
     maps: List[Tuple[int, ...]] = []
     ops: List[Tuple[int, ...]] = []
     numbered: List[Tuple[int, Node]] = []
@@ -159,7 +159,7 @@ def _weight_floats(node: Node, shapes: Dict[str, Tuple[int, ...]], vector_floats
     return (rows + 1) * out
 
 
-class _Room:
+class Room:
     """First-fit places for maps; room that is given back is used again."""
 
     def __init__(self) -> None:

@@ -36,6 +36,21 @@ static void feed(void *library, FILE *file, void *session) {
     give(session, trunk, next(file), sizes[6]);
 }
 
+/* A network whose layers carry adapters, and its images; see write_adapted_case. */
+static void give_net(void *library, FILE *file, void *session) {
+    int (*make)(void *, const void *, int, const void *, int, const void *, const void *, int) =
+        find(library, "tb_net_new");
+    void (*set)(void *, int, const void *, const void *, const void *) = find(library, "tb_net_set");
+    int32_t *sizes = next(file); /* nodes, grids, layers, bytes of an image */
+    void *nodes = next(file), *grids = next(file), *others = next(file), *images = next(file);
+    if (make(session, nodes, sizes[0], grids, sizes[1], others, images, sizes[3])) exit(5);
+    int32_t *numbers = next(file);
+    for (int i = 0; i < sizes[2]; i++) {
+        void *weight = next(file), *slope = next(file);
+        set(session, numbers[i], weight, slope, next(file));
+    }
+}
+
 int main(int count, char **arguments) {
     void *library = count == 3 ? dlopen(arguments[1], RTLD_NOW) : NULL;
     FILE *file = library ? fopen(arguments[2], "rb") : NULL;
@@ -51,7 +66,8 @@ int main(int count, char **arguments) {
     void (*set_adapter)(void *, int, const void *, const void *) = find(library, "tb_set_adapter");
     int (*train)(void *, const void *, int, const void *, float *, double *, void *, void *) = find(library, "tb_train");
 
-    int32_t *counts = next(file); /* layers, adapters, epochs, steps, layers that are set, whether a trunk follows */
+    /* layers, adapters, epochs, steps, layers that are set, whether a trunk follows (1) or a network (2), adapters of all */
+    int32_t *counts = next(file);
     void *numbers = next(file);
     void *layers = next(file), *adapters = next(file), *keep = next(file), *sizes = next(file);
     void *session = make(layers, counts[0], adapters, counts[1], keep, sizes, numbers);
@@ -62,11 +78,12 @@ int main(int count, char **arguments) {
         void *weight = next(file), *bias = next(file), *slope = next(file);
         set_layer(session, i, weight, bias, slope, next(file));
     }
-    for (int i = 0; i < counts[1]; i++) {
+    if (counts[5] == 2) give_net(library, file, session);
+    for (int i = 0; i < counts[6]; i++) {
         void *first = next(file);
         set_adapter(session, i, first, next(file));
     }
-    if (counts[5]) feed(library, file, session);
+    if (counts[5] == 1) feed(library, file, session);
     float *losses = calloc((size_t)counts[3], sizeof *losses);
     double *means = calloc((size_t)counts[2], sizeof *means);
     void *order = next(file);

@@ -12,10 +12,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.workloads.engines.native.drawn import drawn_task, flat_network, odd_network
 from tunebench.workloads import seeds
 from tunebench.workloads.engines.native import Session, build, memory, network
 from tunebench.workloads.engines.native.head import head_of
-from tunebench.workloads.engines.native.layout import chain_layout
+from tunebench.workloads.engines.native.layout import LayerRow, Layout, chain_layout
+from tunebench.workloads.engines.native.net import compile_net
 from tunebench.workloads.engines.native.trunk import compile_trunk, constants, folded_layer, folded_norm
 from tunebench.workloads.models.graph import product
 from tunebench.workloads.tasks.training import OPTIMIZERS, learning_rates
@@ -58,7 +60,7 @@ def write_network_case(made, path):
     """The same for what trains behind a network's trunk, which follows the adapters."""
     head = head_of(made.plan)
     layers, rank = head.layout.layers, head.layout.rank
-    rows = _settings(made, head.layout, bool(head.layer), trunk=True)
+    rows = _settings(made, head.layout, bool(head.layer), kind=1)
     rows += [array("f", [0.0]), made.data.need("finetune_y").array()]
     nodes = {node.name: node for node in head.graph.nodes}
     if head.layer:
@@ -70,9 +72,39 @@ def write_network_case(made, path):
     _write(rows + _trunk(made, head) + _order(made), path)
 
 
-def _settings(made, layout, n_set, trunk=False):
+def write_adapted_case(made, path):
+    """The same for a network whose layers carry adapters: it stands before them."""
+    program = compile_net(made.plan, memory.VECTOR_FLOATS)
+    classes = made.plan.graph.nodes[-1].shape[0]
+    layout = Layout((LayerRow(0, classes),), (), made.plan.rank, (False, True), fed=True)
+    rows = _settings(made, layout, 0, kind=2, beside=len(program.adapters))
+    rows += [array("f", [0.0]), made.data.need("finetune_y").array()]
+    image_b = product(made.plan.graph.shape)
+    rows.append(array("i", [len(program.nodes), len(program.grids), len(program.layers), image_b]))
+    rows += [
+        array("i", [value for row in table for value in row]) for table in (program.nodes, program.grids)
+    ]
+    rows += [array("i", program.sizes), made.data.need("finetune_x").array()]
+    rows.append(array("i", [index for index, _ in program.layers]))
+    for _, node in program.layers:
+        rows += folded_layer(node, made.weights)
+    for item in program.adapters:
+        rows += _adapter(product(item.extractor), product(item.mapper), item, made)
+    _write(rows + _order(made), path)
+
+
+def _settings(made, layout, n_set, kind=0, beside=0):
     spec, training = made.spec, made.spec.training
-    counts = [len(layout.layers), len(layout.adapters), EPOCHS, EPOCHS * made.steps_per_epoch, n_set, trunk]
+    adapters = len(layout.adapters)
+    counts = [
+        len(layout.layers),
+        adapters,
+        EPOCHS,
+        EPOCHS * made.steps_per_epoch,
+        n_set,
+        kind,
+        adapters + beside,
+    ]
     sizes = [
         made.n_train,
         spec.batch,
@@ -80,7 +112,10 @@ def _settings(made, layout, n_set, trunk=False):
         0,
         made.n_train,
         OPTIMIZERS.index(training.optimizer),
-        trunk,
+        kind > 0,
+        made.plan.frozen_extractors,
+        beside,
+        made.plan.rank,
     ]
     return [array("i", counts), Session.numbers(spec), *layout.arrays(), array("i", sizes)]
 
@@ -184,4 +219,31 @@ def test_a_boards_library_gives_this_machines_losses_behind_a_trunk(
     made = small(method, model, batch=3, epochs=EPOCHS, optimizer="adamw", lr=0.002)
     write_network_case(made, tmp_path / "case")
     theirs = _losses_on(variant, tmp_path / "case", driver_for)
+    _assert_same(theirs, losses_of(network.Session(made, library=library), EPOCHS))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["armhf", "cortex-a53"])
+@pytest.mark.parametrize("network_of", [odd_network, flat_network])
+def test_a_boards_library_gives_this_machines_losses_of_adapters_in_any_network(
+    network_of, variant, library, tmp_path, losses_of
+):
+    made = drawn_task(network_of(), "lora-all", 3, epochs=EPOCHS, lr=0.02, clip=1.0)
+    write_adapted_case(made, tmp_path / "case")
+    theirs = _losses_on(variant, tmp_path / "case", tmp_path)
+    _assert_same(theirs, losses_of(network.Session(made, library=library), EPOCHS))
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    ("variant", "model", "method"),
+    [("armhf", "squeezenet-small", "lorae"), ("cortex-a53", "resnet-small", "lorae")],
+)
+def test_a_boards_library_gives_this_machines_losses_of_adapters_in_the_trunk(
+    variant, model, method, small, library, tmp_path, losses_of
+):
+    made = small(method, model, batch=3, epochs=EPOCHS, optimizer="adamw", lr=0.0005, clip=1.0)
+    write_adapted_case(made, tmp_path / "case")
+    theirs = _losses_on(variant, tmp_path / "case", tmp_path)
     _assert_same(theirs, losses_of(network.Session(made, library=library), EPOCHS))

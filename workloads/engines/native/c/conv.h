@@ -81,7 +81,7 @@ TB_INLINE void conv_tile(const int pixels, const int cols, int t, const float *x
         vf part[TB_COLS];
         TB_UNROLL for (int v = 0; v < cols; v++) part[v] = load(w + v * VL);
         TB_UNROLL for (int i = 0; i < pixels; i++) {
-            vf times = all(x[i * ldx + p]);
+            vf times = each(x[i * ldx + p]);
             TB_UNROLL for (int v = 0; v < cols; v++) sum[i][v] += times * part[v];
         }
     }

@@ -168,7 +168,8 @@ static void set_training(tb_training *t, int optimizer, const double *numbers) {
 
 /* layers: n_layers rows (n_in, n_out, norm, train_w, train_b); adapters: rows (start, end, rank);
  * keep: n_layers + 1 flags, see planes; sizes: n_rows, batch, caching, half, slots, optimizer (0 SGD, 1 momentum,
- * 2 AdamW), fed (what keep names comes from a trunk, see tb_feed), whether the adapters' first factors stay as they are;
+ * 2 AdamW), fed (what keep names comes from a trunk, see tb_feed, or from a network, see tb_net_new), whether the
+ * adapters' first factors stay as they are, adapters of a network, their rank;
  * numbers: scale, clip (0: none), decay, lora_plus, momentum, beta1, beta2, epsilon. NULL: out of memory. */
 TB_API tb_session *tb_new(const int32_t *layers, int n_layers, const int32_t *adapters, int n_adapters,
                           const int32_t *keep, const int32_t *sizes, const double *numbers) {
@@ -179,7 +180,8 @@ TB_API tb_session *tb_new(const int32_t *layers, int n_layers, const int32_t *ad
     s->fed = sizes[6];
     set_training(&s->training, sizes[5], numbers);
     s->still = sizes[7];
-    s->trained = take(s, (size_t)(3 * n_layers + n_adapters + 1), sizeof *s->trained);
+    s->rank = sizes[9];
+    s->trained = take(s, (size_t)(3 * n_layers + n_adapters + 2 * sizes[8] + 1), sizeof *s->trained);
     s->layers = take(s, (size_t)n_layers, sizeof *s->layers);
     s->adapters = take(s, (size_t)n_adapters + 1, sizeof *s->adapters);
     for (int l = 0; l < n_layers && !s->failed; l++) {
@@ -200,6 +202,8 @@ TB_API tb_session *tb_new(const int32_t *layers, int n_layers, const int32_t *ad
     }
     return s;
 }
+
+#include "net_make.h"
 
 /* values in and out --------------------------------------------------------------------------------------- */
 
@@ -230,6 +234,10 @@ TB_API void tb_get_layer(tb_session *s, int index, float *w, float *bias) {
 
 /* first: rank x n_in of the start layer; second: n_out of the end layer x rank. */
 TB_API void tb_set_adapter(tb_session *s, int index, const float *first, const float *second) {
+    if (s->net) {
+        copy_factors(s->net, index, s->rank, (float *)first, (float *)second, 1);
+        return;
+    }
     tb_adapter *a = &s->adapters[index];
     tb_layer *start = &s->layers[a->start], *end = &s->layers[a->end];
     copy_in(a->a, start->k, first, a->rank, start->n_in);
@@ -239,6 +247,10 @@ TB_API void tb_set_adapter(tb_session *s, int index, const float *first, const f
 }
 
 TB_API void tb_get_adapter(tb_session *s, int index, float *first, float *second) {
+    if (s->net) {
+        copy_factors(s->net, index, s->rank, first, second, 0);
+        return;
+    }
     tb_adapter *a = &s->adapters[index];
     tb_layer *start = &s->layers[a->start], *end = &s->layers[a->end];
     for (int r = 0; r < a->rank; r++) {
@@ -391,9 +403,20 @@ static void feed(tb_session *s, int count, float ***rows, const uint8_t *const *
     }
 }
 
+/* What a network gives: the logits. */
+static void run_net(tb_session *s, int m) {
+    const tb_grid *out = &s->net->grids[s->net->output];
+    run_nodes(s->net, s->scale, m, s->image);
+    for (int i = 0; i < m; i++) memcpy(s->rows[s->n_layers][i], inner(out, i, 0), sizeof(float) * (size_t)out->c);
+}
+
 /* Everything that is not cached, from the batch's inputs to its logits. */
 static void forward(tb_session *s, int m) {
     int last = s->n_layers - 1, given = s->caching || s->fed;
+    if (s->net) {
+        run_net(s, m);
+        return;
+    }
     if (s->fed && !s->caching) feed(s, m, s->rows, s->image);
     for (int l = given ? last : 0; l <= last; l++) {
         tb_layer *layer = &s->layers[l];
@@ -539,8 +562,22 @@ static float loss_of(tb_session *s, int m) {
     return ((total[0] + total[1]) + (total[2] + total[3])) * share;
 }
 
+/* Gradients of a network's adapters; nothing changes yet. */
+static void net_backward(tb_session *s, int m) {
+    const tb_grid *out = &s->net->grids[s->net->output];
+    const tb_layer *l = &s->layers[s->n_layers - 1];
+    for (int i = 0; i < m && out->gradient; i++) {
+        memcpy(gradient_of(out, i), l->gy_rows[i], sizeof(float) * (size_t)out->cp);
+    }
+    back_nodes(s->net, s->still, m);
+}
+
 /* Gradients of every needed layer's linear output and of the adapters' middle values; nothing changes yet. */
 static void backward(tb_session *s, int m) {
+    if (s->net) {
+        net_backward(s, m);
+        return;
+    }
     for (int l = s->n_layers - 1; l >= s->lowest; l--) {
         tb_layer *layer = &s->layers[l];
         if (l > s->lowest || layer->train_w) spread(layer->gy, layer->gy_wide, m * layer->o);
@@ -660,9 +697,41 @@ static void move_all(tb_session *s, tb_rule *rules) {
     }
 }
 
+TB_INLINE void move_by(const int what, float *to, const float *gradient, long count, const tb_rule *rule) {
+    const tb_rule own = *rule;
+    for (const float *end = to + count; to < end; to += VL, gradient += VL) move(what, to, load(gradient), &own);
+}
+
+/* Weights by a gradient: moved, or the gradient kept. */
+static void change_by(const tb_session *s, float *to, const float *gradient, long count, tb_rule *rule) {
+    rule->apart = apart_of((size_t)count);
+    switch (s->training.keeps ? TB_KEEP : s->training.rule) {
+        case TB_STEP: move_by(TB_STEP, to, gradient, count, rule); break;
+        case TB_MOMENTUM: move_by(TB_MOMENTUM, to, gradient, count, rule); break;
+        case TB_ADAMW: move_by(TB_ADAMW, to, gradient, count, rule); break;
+        case TB_DECAY: move_by(TB_DECAY, to, gradient, count, rule); break;
+        default: move_by(TB_KEEP, to, gradient, count, rule); break;
+    }
+}
+
+static void update_net(const tb_session *s, tb_rule *rules) {
+    for (int i = 0; i < s->net->n_nodes; i++) {
+        tb_node *n = &s->net->nodes[i];
+        if (n->kind != TB_NODE_CONV || n->adapter < 0) continue;
+        int op = s->net->grids[n->out].cp;
+        for (int r = 0; r < n->rank; r++) {
+            float *row = n->b_change + (long)r * op;
+            for (int o = 0; o < op; o += VL) store(row + o, load(row + o) * load(n->slope + o) * s->scale);
+        }
+        change_by(s, n->b, n->b_change, (long)n->rank * op, &rules[1]);
+        if (!s->still) change_by(s, n->a, n->a_change, (long)n->rank * n->t, &rules[0]);
+    }
+}
+
 static void update(tb_session *s, int m, double lr) {
     tb_rule rules[2];
     next_rules(s, lr, rules);
+    if (s->net) update_net(s, rules);
     for (int l = s->lowest; l < s->n_layers; l++) {
         tb_layer *layer = &s->layers[l];
         if (layer->train_w) {
@@ -818,6 +887,22 @@ TB_API void tb_trunk_values(tb_trunk *t, const uint8_t *images, int image_b, int
 /* Where a session's planes come from: a trunk, which must live longer, and its images of image_b bytes. */
 TB_API void tb_feed(tb_session *s, tb_trunk *t, const uint8_t *images, int image_b) {
     s->trunk = t, s->images = images, s->image_b = image_b;
+}
+
+/* a network with adapters --------------------------------------------------------------------------------- */
+
+/* nodes, grids: rows of numbers as net.py makes them; sizes: the image's channels, height and width, the window, stride and
+ * padding (ky, kx, stride, padding) of the layer that reads it, the grid of the logits, floats of an image's gradients.
+ * Returns 0, or -1: out of memory. The images are those of the fine-tuning, image_b bytes each. */
+TB_API int tb_net_new(tb_session *s, const int32_t *nodes, int n_nodes, const int32_t *grids, int n_grids,
+                      const int32_t *sizes, const uint8_t *images, int image_b) {
+    s->images = images, s->image_b = image_b;
+    s->net = make_net(s, nodes, n_nodes, grids, n_grids, sizes);
+    return s->net ? 0 : -1;
+}
+
+TB_API void tb_net_set(tb_session *s, int node, const float *w, const float *slope, const float *shift) {
+    set_net_node(s->net, node, w, slope, shift);
 }
 
 /* inspection ---------------------------------------------------------------------------------------------- */

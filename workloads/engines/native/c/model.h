@@ -78,6 +78,8 @@ typedef struct tb_session {
     int *missing;          /* their places in the batch */
     int fed;               /* the planes' values come from a trunk, not from layers */
     struct tb_trunk *trunk;
+    struct tb_net *net;    /* instead of a trunk: a network whose layers carry adapters, of this rank */
+    int rank;
     const uint8_t *images; /* n_rows of them, image_b bytes each; image, missing_image: the batch's */
     int image_b;
     const uint8_t **image, **missing_image;

@@ -3,7 +3,7 @@
 #define TB_PROBE_H
 
 /* Bump when a signature changes: the loader refuses another one. */
-#define TB_ABI 4
+#define TB_ABI 5
 
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
 #define TB_FMA 1

@@ -78,6 +78,19 @@ TB_INLINE vf load(const float *at) { return *(const vf *)at; }
 TB_INLINE void store(float *at, vf value) { *(vf *)at = value; }
 TB_INLINE vf all(float value) { return (vf){0} + value; }
 
+/* A value read to multiply by: where a processor has it, one load that broadcasts. all() adds it to zero first, since
+ * -0 is no zero to a compiler. */
+TB_INLINE vf each(float value) {
+#if VL == 4
+    return (vf){value, value, value, value};
+#elif VL == 8
+    return (vf){value, value, value, value, value, value, value, value};
+#else
+    return (vf){value, value, value, value, value, value, value, value,
+                value, value, value, value, value, value, value, value};
+#endif
+}
+
 /* A factor written by tb_spread, VL times. */
 TB_INLINE vf factor(const float *at) {
 #if TB_UNIT == 1
