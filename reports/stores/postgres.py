@@ -41,7 +41,7 @@ _REFUSED = (
 
 def migrations() -> list[str]:
     """Return the SQL of each version, from version 1 on."""
-    folder = package_files(__package__) / "migrations"
+    folder = package_files("tunebench.reports.stores") / "migrations"
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
     return [(folder / name).read_text(encoding="utf-8") for name in names]
 
