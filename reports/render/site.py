@@ -134,7 +134,7 @@ def _known(out: Path) -> set[str]:
     except FileNotFoundError:
         if out.is_dir() and any(out.glob("*.html")):
             raise ResultsError(
-                f"--out {out}: holds pages that are not of `tunebench site`; name a folder of its own"
+                f"--out {out}: holds pages that tunebench did not write; name a folder of its own"
             ) from None
         return set()
     except ValueError:

@@ -225,7 +225,7 @@ class Store:
             version = versions.get(str(file))
             if version is None:
                 raise ResultsError(
-                    f"{file}: was not written by `tunebench push`; keep other Parquet files out of {self._name}"
+                    f"{file}: was not written by tunebench; keep other Parquet files out of {self._name}"
                 )
             if version != str(STORE_VERSION):
                 newer = not version.isdecimal() or int(version) > STORE_VERSION
