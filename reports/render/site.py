@@ -179,7 +179,7 @@ def _runs(database: duckdb.DuckDBPyConnection) -> list[_Run]:
         "SELECT run_id, path, coalesce(suite, ''), order_utc, complete, doubt FROM runs"
         " ORDER BY order_utc DESC, run_id DESC"
     ).fetchall()
-    return [_Run(*row, counted.get(row[0], {})) for row in rows]
+    return [_Run(*row, *[counted.get(row[0], {})]) for row in rows]
 
 
 def _tiers(database: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[str, ...]]]:

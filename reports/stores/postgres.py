@@ -100,7 +100,8 @@ class Store:
                 ).fetchone()
                 if row is None:  # somebody takes it out at this moment
                     raise StoreLost(f"{self._name}: run {run.run_id} was removed meanwhile; push again")
-                verdict = verdict_on(run, *row, self._name)
+                lab, digest, earlier = row
+                verdict = verdict_on(run, lab, digest, earlier, self._name)
                 if verdict != "extended":
                     return verdict
                 self._connection.execute("DELETE FROM tunebench.runs WHERE run_id = %s", [run.run_id])
