@@ -35,8 +35,8 @@ def compare(
 
     Blocks of different runs are not paired, so this is no substitute for a comparison within one run, nor for the gate.
     """
-    from tunebench.reports.history.stored import run_folder
     from tunebench.reports.render.files import comparison
+    from tunebench.reports.render.stored import run_folder
     from tunebench.reports.stores.address import place_of
 
     first, second = (run_folder(place_of(text)) for text in (run_a, run_b))

@@ -19,6 +19,7 @@ from tunebench.harness.cli.options import (
 )
 from tunebench.harness.config.inventory_place import ORDER
 from tunebench.harness.errors import UsageError, ending_of
+from tunebench.harness.hints import command as hint
 
 app = typer.Typer(add_completion=False)
 
@@ -78,8 +79,8 @@ def gate(
     from tunebench.harness.nightly.night import PRECEDENCE
     from tunebench.reports.formatting.output import OutputError, write_output
     from tunebench.reports.history import gate_text
-    from tunebench.reports.history.stored import run_folder
     from tunebench.reports.render import gate_block
+    from tunebench.reports.render.stored import run_folder
     from tunebench.reports.stores.address import Address, place_of
 
     if inventory is not None and baseline is None:
@@ -94,8 +95,8 @@ def gate(
     if baseline is not None:
         if isinstance(place, Address):
             raise UsageError(
-                f"--baseline {baseline}: builds are looked for in runs' directories, which no store has: give --store"
-                " DIR, where the runs lie"
+                f"--baseline {baseline}: builds are looked for in runs' directories, which no store has; with the folder"
+                f" where they lie: {hint('gate', '--run', run, '--store', 'results', '--baseline', baseline)}"
             )
         from tunebench.harness.config.inventory import load_inventory
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tunebench.harness.cli.options import RESULTS, JsonFlag, StoreOption, print_json, stderr_console
 from tunebench.harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from tunebench.reports.render.site import ReportLink
 
 app = typer.Typer(add_completion=False)
 
@@ -47,6 +50,7 @@ def site(
     decided, warnings = decisions.read(place)
     for warning in [*made.warnings, *warnings]:
         console.print(warning, markup=False, soft_wrap=True)
+    links: ReportLink
     if reports is not None:
         links = links_below(reports)
     else:

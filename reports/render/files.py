@@ -164,7 +164,7 @@ def _nights(store: Path | Address | None) -> tuple[Path | None, Sequence[Decisio
     for warning in [*made.warnings, *warnings]:
         console.print(warning, markup=False, soft_wrap=True)
     if not isinstance(store, Path):
-        from tunebench.reports.history.stored import lay_probes
+        from tunebench.reports.render.stored import lay_probes
 
         # The trend looks beside the index for what the run before found on the boards.
         lay_probes(store, made.path.parent)

@@ -134,7 +134,7 @@ def _known(out: Path) -> set[str]:
     except FileNotFoundError:
         if out.is_dir() and any(out.glob("*.html")):
             raise ResultsError(
-                f"--out {out}: holds pages that are not of `tunebench site`; name a folder of its own"
+                f"--out {out}: holds pages that tunebench did not write; name a folder of its own"
             ) from None
         return set()
     except ValueError:
@@ -179,7 +179,7 @@ def _runs(database: duckdb.DuckDBPyConnection) -> list[_Run]:
         "SELECT run_id, path, coalesce(suite, ''), order_utc, complete, doubt FROM runs"
         " ORDER BY order_utc DESC, run_id DESC"
     ).fetchall()
-    return [_Run(*row, counted.get(row[0], {})) for row in rows]
+    return [_Run(*row, *[counted.get(row[0], {})]) for row in rows]
 
 
 def _tiers(database: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[str, ...]]]:
@@ -243,7 +243,7 @@ _TREND_WORDS = (
 
 
 def _index_parts(lab: _Lab, cells: Mapping[str, Sequence[str]], report_link: ReportLink) -> list[Part]:
-    boards = []
+    boards: list[list[Cell]] = []
     for board in lab.boards:
         of_board = [run for run in lab.runs if board in run.counts]
         away = quarantined(lab.decisions, board, of_board[0].order_utc)
@@ -255,7 +255,7 @@ def _index_parts(lab: _Lab, cells: Mapping[str, Sequence[str]], report_link: Rep
                 _day(of_board[0].order_utc), f"{sums[1]} of {sums[0]}", state,
             ]
         )  # fmt: skip
-    nights = [
+    nights: list[list[Cell]] = [
         [
             Link(_day(run.order_utc), _run_page(run.run_id)),
             run.suite,
@@ -276,7 +276,9 @@ def _index_parts(lab: _Lab, cells: Mapping[str, Sequence[str]], report_link: Rep
 def _series_table(
     series: Sequence[Series], cells: Mapping[str, Sequence[str]], caption: str, up: str
 ) -> Table:
-    rows = [[Link(member.name, up + _series_page(member)), *cells[member.series_key]] for member in series]
+    rows: list[list[Cell]] = [
+        [Link(member.name, up + _series_page(member)), *cells[member.series_key]] for member in series
+    ]
     return Table(caption, ("series", *TREND_COLUMNS), rows)
 
 
@@ -312,7 +314,7 @@ def _run_parts(lab: _Lab, run: _Run, report_link: ReportLink) -> list[Part]:
     ]
     facts = [("run", run.run_id), ("suite", run.suite), ("complete", "yes" if run.complete else "no")]
     facts += [("clock", run.doubt)] if run.doubt else []
-    boards = [
+    boards: list[list[Cell]] = [
         [Link(board, "../" + _board_page(board)), *map(str, run.sums(board))] for board in sorted(run.counts)
     ]
     told: list[Sequence[Cell]] = [*facts, ("report", _report(run, report_link, 1))]

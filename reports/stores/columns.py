@@ -53,6 +53,9 @@ COLUMNS: Mapping[str, Column] = {
 WHOLE = ("rep_id", "run_id", "series_key", "outcome")
 _PLACES = [tuple(COLUMNS).index(name) for name in WHOLE]
 
+#: 1e400 is valid JSON, and no number that a column holds.
+_LARGEST = 1.7e308
+
 Value = str | int | float | bool | None
 
 
@@ -101,10 +104,16 @@ def _value(record: Mapping[str, object], column: Column) -> Value:
         value = value.get(name) if isinstance(value, dict) else None
     if value is None or (isinstance(value, bool) and column.kind != "BOOLEAN"):
         return None
-    if column.kind == "DOUBLE" and isinstance(value, int | float):
-        return float(value)
-    if column.kind == "BIGINT" and isinstance(value, int | float):
-        return int(value) if value == int(value) and abs(value) < 2**63 else None
+    if column.kind in ("DOUBLE", "BIGINT") and isinstance(value, int | float):
+        if not abs(value) < _LARGEST:
+            return None
+        return (
+            float(value)
+            if column.kind == "DOUBLE"
+            else int(value)
+            if value == int(value) and abs(value) < 2**63
+            else None
+        )
     if column.kind == "BOOLEAN" and isinstance(value, bool):
         return value
     if column.kind == "VARCHAR" and isinstance(value, str):

@@ -18,6 +18,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -224,7 +225,7 @@ class Store:
             version = versions.get(str(file))
             if version is None:
                 raise ResultsError(
-                    f"{file}: was not written by `tunebench push`; keep other Parquet files out of {self._name}"
+                    f"{file}: was not written by tunebench; keep other Parquet files out of {self._name}"
                 )
             if version != str(STORE_VERSION):
                 newer = not version.isdecimal() or int(version) > STORE_VERSION
@@ -245,7 +246,7 @@ class Store:
         facts = json.loads(content)
         return facts["lab"], facts["digest"], facts["earlier"]
 
-    def _query(self, query: str, files: Sequence[Path]) -> list[tuple[object, ...]]:
+    def _query(self, query: str, files: Sequence[Path]) -> list[tuple[Any, ...]]:
         source = "read_parquet(?, filename=true, hive_partitioning=false)"
         with self._read():
             return self._database.execute(query.format(source), [[str(file) for file in files]]).fetchall()

@@ -41,7 +41,7 @@ _REFUSED = (
 
 def migrations() -> list[str]:
     """Return the SQL of each version, from version 1 on."""
-    folder = package_files(__package__) / "migrations"
+    folder = package_files("tunebench.reports.stores") / "migrations"
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
     return [(folder / name).read_text(encoding="utf-8") for name in names]
 
@@ -100,7 +100,8 @@ class Store:
                 ).fetchone()
                 if row is None:  # somebody takes it out at this moment
                     raise StoreLost(f"{self._name}: run {run.run_id} was removed meanwhile; push again")
-                verdict = verdict_on(run, *row, self._name)
+                lab, digest, earlier = row
+                verdict = verdict_on(run, lab, digest, earlier, self._name)
                 if verdict != "extended":
                     return verdict
                 self._connection.execute("DELETE FROM tunebench.runs WHERE run_id = %s", [run.run_id])

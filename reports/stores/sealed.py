@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,7 @@ class SealedRun:
         torn: what stands behind the last line's end; usually nothing.
     """
 
+    folder: Path
     run_id: str
     lab: str
     month: str
@@ -112,6 +114,7 @@ def sealed_run(folder: Path) -> SealedRun:
     written_s = max((folder / name).stat().st_mtime for name in (PLAN, MANIFEST, REPS))
     month = re.match(r"\d{4}-\d{2}", manifest.started_utc)
     run = SealedRun(
+        folder=folder,
         run_id=manifest.run_id,
         lab=manifest.lab,
         month=month[0] if month is not None else "unknown",
@@ -129,7 +132,7 @@ def sealed_run(folder: Path) -> SealedRun:
     if run.records != run.expected:
         raise ResultsError(
             f"{folder}: {REPS} holds {run.records} repetitions, {MANIFEST} counts {run.expected}: not pushed;"
-            f" `tunebench verify {folder}` says what is wrong"
+            f" `tunebench verify {shlex.quote(str(folder))}` says what is wrong"
         )
     return run
 

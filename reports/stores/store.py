@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -114,5 +115,6 @@ def verdict_on(run: SealedRun, lab: str, digest: str, earlier: Sequence[str], na
     whose = "" if lab == run.lab else f" of lab {lab!r}, this one is of {run.lab!r}"
     raise ResultsError(
         f"{name}: has another run {run.run_id}{whose}: the SHA-256 of its run.json is {digest[:12]}..., of this one"
-        f" {run.digest[:12]}...; neither was changed. `tunebench verify` says which of the two directories is damaged"
+        f" {run.digest[:12]}...; neither was changed. Is this one"
+        f" damaged? `tunebench verify {shlex.quote(str(run.folder))}` says so"
     )

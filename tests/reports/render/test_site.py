@@ -113,7 +113,7 @@ def test_a_store_gives_the_same_pages_and_reports_where_they_are_published(root,
 def test_pages_that_are_not_a_sites_are_not_written_over(root, tmp_path):
     (tmp_path / "index.html").write_text("mine")
     done = CliRunner().invoke(cli.app, ["--store", str(root), "--out", str(tmp_path)])
-    assert "holds pages that are not of `tunebench site`" in str(done.exception)
+    assert "holds pages that tunebench did not write" in str(done.exception)
     assert (tmp_path / "index.html").read_text() == "mine"
     done = CliRunner().invoke(cli.app, ["--store", str(root), "--out", str(root)])
     assert "is the store itself" in str(done.exception)

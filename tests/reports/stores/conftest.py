@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,17 +29,22 @@ def runs(tmp_path: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """One server for the session."""
+def postgres_server() -> Iterator[PostgresServer]:
+    """One server for the session.
+
+    Not below pytest's own folder: every pytest that starts closes that to other users, and the server is one.
+    """
     reason = why_not()
     if reason is not None:
         pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("postgres")
-    for path in (folder, folder.parent, folder.parent.parent):
-        path.chmod(path.stat().st_mode | 0o011)  # its user must reach its data
-    server = PostgresServer(folder / "server")
-    yield server
-    server.stop()
+    folder = Path(tempfile.mkdtemp(prefix="tunebench-postgres-"))
+    folder.chmod(0o755)
+    try:
+        server = PostgresServer(folder / "server")
+        yield server
+        server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -45,12 +45,12 @@ class PostgresServer:
         """Start it and wait until it answers."""
         options = f"-c listen_addresses= -c unix_socket_directories={self.socket} -c max_connections=30"
         self._run(
-            "pg_ctl", "-D", self.data, "-w", "-t", "60", "-l", self.folder / "log", "-o", options, "start"
+            "pg_ctl", "-D", self.data, "-w", "-t", "110", "-l", self.folder / "log", "-o", options, "start"
         )
 
     def stop_at_once(self) -> None:
         """Stop it as a power cut does: nothing is written any more."""
-        self._run("pg_ctl", "-D", self.data, "-m", "immediate", "stop")
+        self._run("pg_ctl", "-D", self.data, "-m", "immediate", "-t", "110", "stop")
 
     def stop(self) -> None:
         """End it; the process by its own number, which its data folder tells."""

@@ -59,6 +59,7 @@ def test_a_changed_digest_of_the_same_run_is_refused_and_the_stored_one_stays(ru
     report = push(runs, share)
     (reason,) = report.refused
     assert f"has another run {runs[1].name}" in reason and "neither was changed" in reason
+    assert f"`tunebench verify {runs[1]}`" in reason
     assert report.runs["there"] == 3
     assert _files(share) == before
 
@@ -128,7 +129,7 @@ def test_a_file_that_is_not_ours_or_is_damaged_is_named(runs, share):
         store.heads()
     with duckdb.connect() as database:
         database.execute(f"COPY (SELECT 1 AS a) TO '{file}' (FORMAT parquet)")
-    with opened(share) as store, pytest.raises(ResultsError, match="not written by `tunebench push`"):
+    with opened(share) as store, pytest.raises(ResultsError, match="was not written by tunebench"):
         store.heads()
 
 
