@@ -24,6 +24,8 @@ COMMANDS: Mapping[str, str] = {
     "boards": "Show the boards of an inventory: what each is and has, who holds it, what stays empty and why.",
     "plan": "Dry run: what would run where, what would be skipped and why, and how long it will take.",
     "run": "Run a suite on the boards of an inventory.",
+    "submit": "Start a run detached and return at once: all options are those of `tunebench run`.",
+    "collect": "Say what became of a run that was submitted, and end with its exit code; 75: it still runs.",
     "runs": "List the runs below a results root, the newest first: what ran, what is running, how far it is.",
     "status": "Say how far a run is, board by board: what runs now, how long it will take, what is missing and why.",
     "watch": "Watch a run while it is measured: board by board what runs, time left, temperatures, verdicts, speed-ups.",

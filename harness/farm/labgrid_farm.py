@@ -21,6 +21,7 @@ import socket
 import threading
 import time
 from collections.abc import Coroutine, Iterator, Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -284,24 +285,22 @@ class LabgridFarm:
         place = session.places[name]
         services = await self._resources(session, name, "NetworkService")
         owner = place.acquired or None
-        common = {
-            "name": one_line(name),
-            "tags": {one_line(key): one_line(value) for key, value in place.tags.items()},
-            "owner": one_line(owner) if owner is not None else None,
-            "held_s": max(0.0, time.time() - place.changed) if owner is not None else None,
-        }
+        bare = FarmBoard(
+            name=one_line(name),
+            tags={one_line(key): one_line(value) for key, value in place.tags.items()},
+            owner=one_line(owner) if owner is not None else None,
+            held_s=max(0.0, time.time() - place.changed) if owner is not None else None,
+        )
         if len(services) != 1:
-            return FarmBoard(**common, problem=f"has {len(services)} usable NetworkServices; expected one")
+            return replace(bare, problem=f"has {len(services)} usable NetworkServices; expected one")
         service = services[0]
         address, port = service.get("address"), service.get("port", 22)
         if not isinstance(address, str) or not address or type(port) is not int:
-            return FarmBoard(**common, problem="its NetworkService has no address")
+            return replace(bare, problem="its NetworkService has no address")
         if service.get("extra", {}).get("proxy_required"):
-            return FarmBoard(
-                **common, problem="is reached through its exporter only (isolated); not supported"
-            )
+            return replace(bare, problem="is reached through its exporter only (isolated); not supported")
         user = service.get("username")
-        return FarmBoard(**common, address=address, port=port, user=str(user) if user else None)
+        return replace(bare, address=address, port=port, user=str(user) if user else None)
 
     async def _problem(self, session: _Session, name: str) -> str | None:
         await self._fresh(session)

@@ -92,6 +92,13 @@ class Provider(Protocol):
     def give(self, ticket: Ticket) -> None:
         """End a turn; one that is over, or that the farm does not know, is fine."""
 
+    def release(self, name: str, owner: str) -> bool:
+        """End the turn of an owner that is known to be dead; return whether it is that owner's no more.
+
+        Raises:
+            FarmError: the farm does not answer.
+        """
+
     def power(self, ticket: Ticket, action: PowerAction) -> None:
         """Switch a board's power, only while its turn is held.
 
@@ -126,6 +133,10 @@ class Listed:
 
     def give(self, ticket: Ticket) -> None:
         """Do nothing."""
+
+    def release(self, name: str, owner: str) -> bool:
+        """Return True: nobody has a turn here."""
+        return True
 
     def power(self, ticket: Ticket, action: PowerAction) -> None:
         """Refuse: a meter with a switch does it (``tunebench meter power-cycle``)."""
