@@ -22,6 +22,10 @@ EXPORTED = """
     address: 127.0.0.1
     port: {port}
     username: {user}
+  NetworkPowerPort:
+    model: rest
+    host: http://{relay}/relay/{{index}}/value
+    index: "3"
 """
 
 
@@ -35,6 +39,8 @@ class Lab:
 
     def __init__(self, folder: Path, ssh: LoopbackServer) -> None:
         self.folder, self.ssh = folder, ssh
+        #: Where an HTTP relay for power would be.
+        self.relay = f"127.0.0.1:{free_port()}"
         self.address = f"127.0.0.1:{free_port()}"
         self.coordinator: subprocess.Popen[bytes] | None = None
         self.exporters: dict[str, subprocess.Popen[bytes]] = {}
@@ -47,7 +53,9 @@ class Lab:
     def start_exporter(self, name: str) -> None:
         endpoint = self.ssh.endpoint
         path = self.folder / f"{name}.yaml"
-        path.write_text(EXPORTED.format(group=f"board-{name}", port=endpoint.port, user=endpoint.user))
+        path.write_text(
+            EXPORTED.format(group=f"board-{name}", port=endpoint.port, user=endpoint.user, relay=self.relay)
+        )
         words = ("-c", self.address, "-n", name, "--hostname", "127.0.0.1", str(path))
         self.exporters[name] = self._start("labgrid.remote.exporter", *words)
 
