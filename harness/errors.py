@@ -24,6 +24,8 @@ EXIT_MEASURED = 1
 EXIT_USAGE = 2
 EXIT_PARTIAL = 3
 EXIT_INFRA = 4
+#: Only of ``collect``: it still runs. EX_TEMPFAIL of sysexits.h: ask again later.
+EXIT_NOT_YET = 75
 EXIT_INTERRUPTED = 130
 
 _ROOMS = ("harness", "reports", "targets", "workloads")

@@ -27,6 +27,8 @@ from tunebench.harness.campaign.progress import Observer
 from tunebench.harness.campaign.repetition import run_repetition
 from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.config.suite import Workload
+from tunebench.harness.farm.provider import FarmError, Patience, Provider, State, Ticket
+from tunebench.harness.farm.source import parse, provider
 from tunebench.harness.planning import attempts, energy_windows, limits
 from tunebench.harness.planning.durations import Stopwatch, estimate
 from tunebench.harness.planning.job import BoardContext, make_job
@@ -104,6 +106,8 @@ class BoardRun:
         self._entry = entry
         self._queue = list(queue)
         self._shared = shared
+        self._turn: tuple[Provider, Ticket] | None = None
+        self._place_state: State = "held"
         self._state = BoardState.resumed(shared.writer.stored, entry.id)
         self._link: Link
         self._lease: BoardLease
@@ -119,6 +123,7 @@ class BoardRun:
         """
         entry, shared = self._entry, self._shared
         with contextlib.ExitStack() as stack:
+            self._take_place(stack)
             self._take_turn(stack)
             board = stack.enter_context(contextlib.closing(Board(entry.spec())))
             connect(board, shared.stop, self._note)
@@ -146,6 +151,50 @@ class BoardRun:
             )
             self._context = self._prepare()
             self._measure_queue()
+
+    def _take_place(self, stack: contextlib.ExitStack) -> None:
+        """Wait for a turn at a board of a farm; the place is given back at the end, after the board's lease.
+
+        Raises:
+            ConditionError: another has it for longer than we wait, or the farm cannot be reached.
+            Interrupted: the user asked to stop.
+        """
+        entry, stop = self._entry, self._shared.stop
+        if entry.farm is None:
+            return
+        patience = Patience(entry.patience_s, self._note, stop)
+        try:
+            farm = provider(parse(entry.farm))
+            ticket = farm.take(entry.place or entry.id, patience)
+        except FarmError as error:
+            if stop.is_set():
+                raise Interrupted from None
+            raise ConditionError(f"{entry.id}: {error}", "lease") from None
+        self._note(f"place {ticket.board} of {entry.farm} is ours, as {ticket.identity}")
+        stack.callback(farm.give, ticket)
+        self._turn = (farm, ticket)
+
+    def _check_place(self) -> None:
+        """Look between two repetitions whether the place still is ours; a farm that does not answer stops nothing.
+
+        Raises:
+            ConditionError: another has it. Its owner cannot have disturbed what is recorded: the board's lease was ours.
+        """
+        if self._turn is None:
+            return
+        farm, ticket = self._turn
+        state = farm.check(ticket)
+        if state == "lost":
+            raise ConditionError(
+                f"{self._entry.id}: the farm has given place {ticket.board} to another", "lease"
+            )
+        if state != self._place_state:
+            self._note(
+                "the farm does not answer; measuring goes on"
+                if state == "unknown"
+                else "the farm answers again"
+            )
+        self._place_state = state
 
     def _take_turn(self, stack: contextlib.ExitStack) -> None:
         """Wait for another command of this host that has the same loopback board; it is not looked at meanwhile.
@@ -306,6 +355,7 @@ class BoardRun:
                 queue = self._left(queue)
                 if not queue:
                     break
+            self._check_place()
             planned, *rest = queue
             left_s = estimate(queue, shared.stopwatch.durations()).total_s
             shared.observer.started(planned, left_s)

@@ -24,6 +24,8 @@ COMMANDS: Mapping[str, str] = {
     "boards": "Show the boards of an inventory: what each is and has, who holds it, what stays empty and why.",
     "plan": "Dry run: what would run where, what would be skipped and why, and how long it will take.",
     "run": "Run a suite on the boards of an inventory.",
+    "submit": "Start a run detached and return at once: all options are those of `tunebench run`.",
+    "collect": "Say what became of a run that was submitted, and end with its exit code; 75: it still runs.",
     "runs": "List the runs below a results root, the newest first: what ran, what is running, how far it is.",
     "status": "Say how far a run is, board by board: what runs now, how long it will take, what is missing and why.",
     "watch": "Watch a run while it is measured: board by board what runs, time left, temperatures, verdicts, speed-ups.",
@@ -34,6 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "suites": "List the built-in suites: what each is for, how much it measures, how long it took.",
     "examples": "Copy the examples that come with tunebench into a folder; without one, list them.",
     "setup": "Prepare a board: check it, make a virtual environment in its working directory, install the torch that fits.",  # noqa: E501
+    "farm": "Boards of a farm (labgrid): who has which, and places that a dead process has left.",
     "release": "End a board's lease: an expired one or that of a dead process of this host, or with --force anybody's.",
     "doctor": "Say whether boards can be measured, what stays empty and why, and print the lines that would fill it.",
     "verify": "Check a finished run: checksums, schema, plan against records, protocol, clocks; judge it once more.",

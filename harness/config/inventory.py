@@ -23,11 +23,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tunebench.harness.account import cache_place, home_can_be_written
 from tunebench.harness.config.toml import read_toml, validate
 from tunebench.harness.errors import UsageError
+from tunebench.harness.farm.source import FORM, Source, parse, provider
 from tunebench.targets.boards import KINDS, kind_of
 from tunebench.targets.client.connection import DEFAULT_WORKDIR, BoardSpec
 from tunebench.targets.meters.keys import HostPath
@@ -160,6 +161,15 @@ class BoardEntry(_Strict):
     timeouts: TimeoutKeys = Field(default_factory=TimeoutKeys)
     tuning: TuningKeys = Field(default_factory=TuningKeys)
     meter: MeterEntry | None = Field(default=None, description="an external meter, read by the host")
+    farm: str | None = Field(default=None, description=f"whose turn it is, a farm says: {FORM} without tags")
+    place: str | None = Field(default=None, description="its name there; default: its id")
+
+    @field_validator("farm")
+    @classmethod
+    def _farm_is_a_source(cls, value: str | None) -> str | None:
+        if value is not None and _source(value).tags:
+            raise ValueError(f"{value!r}: tags choose boards in a table [[farm]]; one board has a 'place'")
+        return value
 
     @field_validator("id")
     @classmethod
@@ -182,6 +192,8 @@ class BoardEntry(_Strict):
             raise ValueError(f"'host' does not go with kind {self.kind!r}: it is this machine")
         if not host_itself and self.simulated_root is not None:
             raise ValueError("'simulated_root' goes with kind 'loopback' only")
+        if self.place is not None and self.farm is None:
+            raise ValueError("'place' goes with 'farm': the coordinator that knows the place")
         if not host_itself and not self.host:
             raise ValueError("'host' is missing: an alias of ~/.ssh/config, a name or an address")
         return self
@@ -239,11 +251,66 @@ class Lab(_Strict):
         return value
 
 
+def _source(text: str) -> Source:
+    try:
+        return parse(text)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+
+
+class FarmEntry(BaseModel):
+    """One ``[[farm]]``: its source, and keys of ``[[board]]`` that hold for all of its boards."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    source: str = Field(description=FORM)
+
+    @field_validator("source")
+    @classmethod
+    def _is_a_source(cls, value: str) -> str:
+        _source(value)
+        return value
+
+    @model_validator(mode="after")
+    def _keys_are_a_boards(self) -> FarmEntry:
+        for key in _OF_THE_FARM:
+            if key in self.keys:
+                raise ValueError(f"{key!r} is the farm's to say: leave it out of [[farm]]")
+        try:
+            BoardEntry.model_validate({"host": "x", **self.keys, "id": "x"})
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ValueError(
+                f"{where}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+            ) from None
+        return self
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        """Return the keys that hold for all of its boards."""
+        return dict(self.model_extra or {})
+
+
+#: Keys of a board that a farm knows.
+_OF_THE_FARM = ("id", "host", "port", "farm", "place")
+
+
 class Inventory(_Strict):
     """A lab and its boards, in the order of the file."""
 
     lab: Lab = Field(default_factory=Lab)
-    boards: list[BoardEntry] = Field(alias="board", min_length=1)
+    boards: list[BoardEntry] = Field(alias="board", default_factory=list)
+    farms: list[FarmEntry] = Field(alias="farm", default_factory=list)
+
+    @model_validator(mode="after")
+    def _names_boards(self) -> Inventory:
+        if not self.boards and not self.farms:
+            given = "boards" in self.model_fields_set
+            raise ValueError(
+                f"key 'board'{': must have 1 or more entries' if given else ' is missing'}, or [[farm]] those of a farm"
+            )
+        return self
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> Inventory:
@@ -297,9 +364,66 @@ def load_inventory(path: Path) -> Inventory:
         UsageError: with file, board, key and the allowed keys or values.
     """
     inventory = validate(Inventory, read_toml(path, "inventory"), path, _place)
-    return inventory.model_copy(
-        update={"boards": [_placed(board, path.parent) for board in inventory.boards]}
-    )
+    boards = [*inventory.boards, *(board for farm in inventory.farms for board in _of_farm(farm, path))]
+    try:
+        # Once more with the farms' boards: their ids are to be unique, too.
+        return Inventory(
+            lab=inventory.lab, board=[_placed(board, path.parent) for board in boards], farm=inventory.farms
+        )
+    except ValidationError as error:
+        raise UsageError(f"{path}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+
+
+def farms_of(path: Path) -> list[str]:
+    """Return the farms that an inventory names, each once, without asking them.
+
+    Raises:
+        UsageError: as :func:`load_inventory`.
+    """
+    inventory = validate(Inventory, read_toml(path, "inventory"), path, _place)
+    named = [
+        *(parse(farm.source).farm for farm in inventory.farms),
+        *(board.farm for board in inventory.boards),
+    ]
+    return list(dict.fromkeys(parse(farm).farm for farm in named if farm is not None))
+
+
+def _of_farm(farm: FarmEntry, path: Path) -> list[BoardEntry]:
+    """Ask a farm which boards it has, and return those that are chosen and can be reached.
+
+    Raises:
+        UsageError: it has none of them; says why not.
+        FarmError: it cannot be asked.
+    """
+    source = parse(farm.source)
+    chosen = [
+        board
+        for board in provider(source).boards()
+        if all(board.tags.get(name) == value for name, value in source.tags)
+    ]
+    usable = [board for board in chosen if board.problem is None and is_name(board.name)]
+    if not usable:
+        reasons = "; ".join(
+            f"{board.name}: {board.problem or 'its name cannot be that of a file'}" for board in chosen[:5]
+        )
+        raise UsageError(f"{path}: {farm.source}: has no board for us{f': {reasons}' if reasons else ''}")
+    return [
+        BoardEntry.model_validate(
+            {
+                **({"user": board.user} if board.user is not None else {}),
+                **farm.keys,
+                "id": board.name,
+                "host": board.address,
+                "port": board.port,
+                "farm": source.farm,
+                "tags": [
+                    *farm.keys.get("tags", []),
+                    *(f"{key}:{value}" for key, value in board.tags.items()),
+                ],
+            }
+        )
+        for board in usable
+    ]
 
 
 def _placed(board: BoardEntry, folder: Path) -> BoardEntry:

@@ -47,7 +47,9 @@ class Plan:
         return {
             "lab": self.lab,
             "suite": self.suite.as_dict(),
-            "boards": [board.model_dump(exclude={"timeouts", "patience_s"}) for board in self.boards],
+            "boards": [
+                board.model_dump(exclude={"timeouts", "patience_s", "farm", "place"}) for board in self.boards
+            ],
         }
 
     @property
@@ -82,7 +84,7 @@ class Plan:
 
 
 def _identity(board: BoardEntry) -> dict[str, Any]:
-    return board.model_dump(exclude={"timeouts", "patience_s", "tags"})
+    return board.model_dump(exclude={"timeouts", "patience_s", "tags", "farm", "place"})
 
 
 def _sha256(value: Any) -> str:

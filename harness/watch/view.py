@@ -298,7 +298,10 @@ class Watch:
                 self._factors[key] = (len(blocks), math.exp(hodges_lehmann(logs)))
             views.append(
                 SpeedUpView(
-                    *(one_line(name) for name in (board_id, task, label, baseline)),
+                    one_line(board_id),
+                    one_line(task),
+                    one_line(label),
+                    one_line(baseline),
                     factor=self._factors[key][1],
                     pairs=len(blocks),
                 )

@@ -1,0 +1,135 @@
+"""A real labgrid on loopback ports: one coordinator, two exporters, places that lead to one SSH server."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunebench.targets.virtual.loopback import LoopbackServer
+
+EXPORTED = """
+{group}:
+  NetworkService:
+    address: 127.0.0.1
+    port: {port}
+    username: {user}
+  NetworkPowerPort:
+    model: rest
+    host: http://{relay}/relay/{{index}}/value
+    index: "3"
+"""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+class Lab:
+    """Processes of a labgrid, each started and ended by its process."""
+
+    def __init__(self, folder: Path, ssh: LoopbackServer) -> None:
+        self.folder, self.ssh = folder, ssh
+        #: Where an HTTP relay for power would be.
+        self.relay = f"127.0.0.1:{free_port()}"
+        self.address = f"127.0.0.1:{free_port()}"
+        self.coordinator: subprocess.Popen[bytes] | None = None
+        self.exporters: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start_coordinator(self) -> None:
+        self.coordinator = self._start("labgrid.remote.coordinator", "-l", self.address)
+        host, port = self.address.split(":")
+        until(lambda: socket.create_connection((host, int(port)), timeout=1).close() is None)
+
+    def start_exporter(self, name: str) -> None:
+        endpoint = self.ssh.endpoint
+        path = self.folder / f"{name}.yaml"
+        path.write_text(
+            EXPORTED.format(group=f"board-{name}", port=endpoint.port, user=endpoint.user, relay=self.relay)
+        )
+        words = ("-c", self.address, "-n", name, "--hostname", "127.0.0.1", str(path))
+        self.exporters[name] = self._start("labgrid.remote.exporter", *words)
+
+    def _start(self, module: str, *words: str) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{module}.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", module, *words], cwd=self.folder, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def end(self) -> None:
+        for process in [*self.exporters.values(), *([self.coordinator] if self.coordinator else [])]:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGCONT)
+            process.kill()
+            process.wait()
+
+
+def until(condition: Callable[[], Any], within_s: float = 30.0) -> Any:
+    deadline_s = time.monotonic() + within_s
+    while True:
+        with contextlib.suppress(OSError):
+            if value := condition():
+                return value
+        assert time.monotonic() < deadline_s, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def ask(farm: Any, verb: str, **fields: Any) -> str | None:
+    """Ask a coordinator as labgrid-client would; returns its refusal."""
+    from tunebench.harness.farm.labgrid_farm import messages
+
+    return farm._run(farm._call(farm._connected(), verb, getattr(messages, f"{verb}Request")(**fields)))
+
+
+def add_place(farm: Any, name: str, exporter: str, **tags: str) -> None:
+    ask(farm, "AddPlace", name=name)
+    ask(farm, "AddPlaceMatch", placename=name, pattern=f"{exporter}/*/*")
+    ask(farm, "SetPlaceTags", placename=name, tags=tags)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    """A coordinator and two exporters."""
+    pytest.importorskip("labgrid", reason="labgrid is not installed: pip install 'tunebench[labgrid]'")
+    with LoopbackServer() as ssh:
+        labgrid = Lab(tmp_path, ssh)
+        try:
+            labgrid.start_coordinator()
+            for name in ("one", "two"):
+                labgrid.start_exporter(name)
+            yield labgrid
+        finally:
+            labgrid.end()
+
+
+@pytest.fixture
+def farms(lab: Lab) -> Iterator[Callable[[], Any]]:
+    """Function () -> a connection of its own to the coordinator, as another process would have.
+
+    One process may have one session to an address; a second one gets a subchannel pool of its own here.
+    """
+    from tunebench.harness.farm import labgrid_farm
+
+    made = []
+
+    def make() -> Any:
+        made.append(labgrid_farm.LabgridFarm(lab.address))
+        return made[-1]
+
+    yield make
+    for farm in made:
+        session = farm._session
+        if session is not None:
+            with contextlib.suppress(Exception):
+                farm._run(session.stop())
+            with contextlib.suppress(Exception):
+                farm._run(session.close())

@@ -1,0 +1,236 @@
+"""A labgrid coordinator as a provider: real processes, killed, frozen and started again."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from tests.harness.farm.conftest import add_place, ask, until
+from tunebench.harness.farm.provider import PREFIX, FarmError, Patience, Ticket
+
+pytestmark = pytest.mark.slow
+
+#: Takes a place, says so, and holds it until it is killed.
+HOLD = (
+    "import sys, time\n"
+    "from tunebench.harness.farm.labgrid_farm import LabgridFarm\n"
+    "from tunebench.harness.farm.provider import Patience\n"
+    "farm = LabgridFarm(sys.argv[1])\n"
+    "farm.take(sys.argv[2], Patience(20.0)); print(farm.identity, flush=True); time.sleep(120)"
+)
+
+
+def holding(address: str, name: str) -> tuple[subprocess.Popen[str], str]:
+    process = subprocess.Popen([sys.executable, "-c", HOLD, address, name], stdout=subprocess.PIPE, text=True)
+    return process, process.stdout.readline().strip()
+
+
+def seen(farm, name: str):
+    return next((board for board in farm.boards() if board.name == name), None)
+
+
+def test_boards_are_told_taken_waited_for_and_given_back(lab, farms):
+    farm = farms()
+    add_place(farm, "pi", "one", board="rpi4")
+    add_place(farm, "orin", "two", board="orin")
+    ask(farm, "AddPlace", name="bare")
+    board = until(lambda: (b := seen(farm, "pi")) and b.problem is None and b)
+    assert (board.address, board.port, board.user) == (
+        "127.0.0.1",
+        lab.ssh.endpoint.port,
+        lab.ssh.endpoint.user,
+    )
+    assert (board.tags, board.owner, board.held_s) == ({"board": "rpi4"}, None, None)
+    assert "0 usable NetworkServices" in seen(farm, "bare").problem
+    with pytest.raises(FarmError, match="0 usable NetworkServices"):
+        farm.take("bare", Patience(0.3))
+    assert seen(farm, "bare").owner is None, "what cannot be used is given back"
+    with pytest.raises(FarmError, match="no such place"):
+        farm.take("none", Patience(5.0))
+    other, identity = holding(lab.address, "pi")
+    try:
+        notes: list[str] = []
+        with pytest.raises(FarmError, match="is held by"):
+            farm.take("pi", Patience(0.6, notes.append))
+        assert notes == [f"waiting: place pi of labgrid://{lab.address} is held by {identity}"]
+        farm.give(Ticket("pi", farm.identity))
+        assert seen(farm, "pi").owner == identity, "another's place is not ours to give back"
+    finally:
+        other.send_signal(signal.SIGKILL)
+        other.communicate()
+    # Killed, it holds the place all the same: no lock of labgrid's expires.
+    assert seen(farm, "pi").owner == identity and f"/{PREFIX}{other.pid}-" in identity
+    threading.Timer(0.5, farm.release, ("pi", identity)).start()
+    ticket = farm.take("pi", Patience(20.0))
+    assert farm.check(ticket) == "held" and seen(farm, "pi").held_s < 20
+    farm.give(ticket)
+    farm.give(ticket)
+    assert seen(farm, "pi").owner is None
+
+
+class _Relay(BaseHTTPRequestHandler):
+    """A relay with a REST interface, as labgrid's model ``rest`` speaks to it."""
+
+    asked: ClassVar[list[tuple[str, str]]] = []
+
+    def do_PUT(self) -> None:
+        value = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.asked.append((self.path, value))
+        self.send_response(200 if value in "01" else 400)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_power_is_switched_only_while_the_place_is_ours(lab, farms, monkeypatch):
+    monkeypatch.setattr("tunebench.harness.farm.labgrid_farm._OFF_S", 0.1)
+    farm = farms()
+    add_place(farm, "pi", "one")
+    until(lambda: seen(farm, "pi").problem is None)
+    host, port = lab.relay.split(":")
+    with ThreadingHTTPServer((host, int(port)), _Relay) as relay:
+        threading.Thread(target=relay.serve_forever, daemon=True).start()
+        ticket = farm.take("pi", Patience(5.0))
+        farm.power(ticket, "cycle")
+        assert _Relay.asked == [("/relay/3/value", "0"), ("/relay/3/value", "1")]
+        ask(farm, "ReleasePlace", placename="pi")
+        other, _ = holding(lab.address, "pi")
+        with pytest.raises(FarmError, match="its power is left alone"):
+            farm.power(ticket, "off")
+        other.kill()
+        other.communicate()
+        relay.shutdown()
+    assert len(_Relay.asked) == 2
+    farm.release("pi", str(seen(farm, "pi").owner))
+    ticket = farm.take("pi", Patience(5.0))
+    with pytest.raises(FarmError, match="pi: power off: "):
+        farm.power(ticket, "off")
+
+
+def test_an_exporter_that_dies_leaves_the_turn_and_one_that_is_gone_gives_none(lab, farms):
+    farm = farms()
+    add_place(farm, "pi", "one")
+    until(lambda: seen(farm, "pi").problem is None)
+    ticket = farm.take("pi", Patience(5.0))
+    lab.exporters["one"].kill()
+    lab.exporters["one"].wait()
+    until(lambda: seen(farm, "pi").problem is not None)
+    assert farm.check(ticket) == "held"
+    farm.give(ticket)
+    with pytest.raises(FarmError, match="0 usable NetworkServices"):
+        farm.take("pi", Patience(0.3))
+    assert seen(farm, "pi").owner is None
+
+
+def test_a_coordinator_that_forgets_gives_the_turn_back_or_another_has_it(lab, farms):
+    farm = farms()
+    add_place(farm, "pi", "one")
+    add_place(farm, "orin", "two")
+    until(lambda: all(board.problem is None for board in farm.boards()))
+    tickets = [farm.take(name, Patience(5.0)) for name in ("pi", "orin")]
+    time.sleep(16)  # a coordinator saves its places every 15 s
+    lab.coordinator.kill()
+    lab.coordinator.wait()
+    assert farm.check(tickets[0]) == "unknown"
+    lab.start_coordinator()
+    for name in ("one", "two"):
+        lab.exporters[name].wait(timeout=30)  # it ends with its coordinator; a supervisor starts it again
+        lab.start_exporter(name)
+    assert until(lambda: farm.check(tickets[0]) == "held", 70.0)
+    assert farm.check(tickets[1]) == "held"
+    # Somebody releases it, as anybody can, and another takes it.
+    ask(farm, "ReleasePlace", placename="orin")
+    other, identity = holding(lab.address, "orin")
+    try:
+        assert identity and farm.check(tickets[1]) == "lost"
+    finally:
+        other.kill()
+        other.communicate()
+
+
+def test_a_coordinator_that_hangs_is_unknown_and_holds_nothing_afterwards(lab, farms):
+    farm = farms()
+    add_place(farm, "pi", "one")
+    until(lambda: seen(farm, "pi").problem is None)
+    lab.coordinator.send_signal(signal.SIGSTOP)
+    begun_s = time.monotonic()
+    with pytest.raises(FarmError):
+        farm.take("pi", Patience(1.0))
+    assert time.monotonic() - begun_s < 40
+    lab.coordinator.send_signal(signal.SIGCONT)
+    until(lambda: seen(farm, "pi") is not None)
+    ticket = farm.take("pi", Patience(20.0))
+    farm.give(ticket)
+    assert until(lambda: seen(farm, "pi").owner is None)
+
+
+def test_nobody_there_is_one_sentence():
+    pytest.importorskip("labgrid", reason="labgrid is not installed: pip install 'tunebench[labgrid]'")
+    from tunebench.harness.farm.labgrid_farm import LabgridFarm
+
+    with pytest.raises(FarmError, match=r"labgrid://127\.0\.0\.1:9.*is labgrid-coordinator running there"):
+        LabgridFarm("127.0.0.1:9")
+
+
+@pytest.fixture
+def inventory(lab, tmp_path, workload_python) -> Path:
+    endpoint = lab.ssh.endpoint
+    path = tmp_path / "lab.toml"
+    path.write_text(
+        f'[[farm]]\nsource = "labgrid://{lab.address}?tag=board:rpi4"\nkind = "linux"\n'
+        f'key = "{endpoint.key_file}"\nknown_hosts = "{endpoint.known_hosts}"\nworkdir = "{tmp_path}/work"\n'
+        f'interpreter = "{workload_python}"\npython = "{sys.executable}"\ngates = "warn"\npatience_s = 3\n'
+    )
+    return path
+
+
+def test_a_campaign_takes_the_place_measures_and_gives_it_back_and_reap_frees_what_the_dead_left(
+    lab, farms, inventory, sleep_suite, cli, tmp_path
+):
+    farm = farms()
+    add_place(farm, "pi", "one", board="rpi4")
+    add_place(farm, "orin", "two", board="orin")
+    until(lambda: all(board.problem is None for board in farm.boards()))
+    ran = cli(
+        "run",
+        "-i",
+        str(inventory),
+        "-s",
+        str(sleep_suite(["a"], blocks=2)),
+        "-o",
+        str(tmp_path / "out"),
+        "--no-html",
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert (
+        f"pi: place pi of labgrid://{lab.address} is ours, as {socket.gethostname()}/{PREFIX}" in ran.stderr
+    )
+    assert seen(farm, "pi").owner is None
+    held, identity = holding(lab.address, "pi")
+    ask(farm, "AcquirePlace", placename="orin")
+    told = json.loads(cli("farm", "status", "-i", str(inventory), "--json").stdout)
+    assert {board["name"]: board["owner"] for board in told} == {"pi": identity, "orin": farm.identity}
+    refused = cli(
+        "run", "-i", str(inventory), "-s", str(sleep_suite(["a"], blocks=2)), "-o", str(tmp_path / "out")
+    )
+    assert refused.returncode == 4 and f"is held by {identity}" in refused.stderr
+    alive = cli("farm", "reap", "-i", str(inventory), "--older-min", "0")
+    assert alive.returncode == 4 and f"process {held.pid} of this host has it and lives" in alive.stdout
+    held.kill()
+    held.communicate()
+    young = cli("farm", "reap", "-i", str(inventory))
+    assert young.returncode == 4 and "held for less than 15 minutes" in young.stdout
+    freed = cli("farm", "reap", "-i", str(inventory), "--older-min", "0")
+    assert (freed.returncode, freed.stdout) == (0, f"pi: freed: {identity} had it\n")
+    assert seen(farm, "pi").owner is None
+    assert seen(farm, "orin").owner == farm.identity
