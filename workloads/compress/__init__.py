@@ -25,7 +25,7 @@ class Transform:
     """What a transform registers.
 
     Attributes:
-        module: below this package.
+        module: below :mod:`tunebench.workloads.compress.transforms`.
         stage: ``network``: it changes what training goes on with; ``final``: nothing can train behind it.
         trains: it may have ``steps`` on the source domain, to recover.
         what: for tables, in plain words.
@@ -38,7 +38,7 @@ class Transform:
 
     def load(self) -> Any:
         """Import its module."""
-        return import_module(f"{__name__}.{self.module}")
+        return import_module(f"{__name__}.transforms.{self.module}")
 
     @property
     def keys(self) -> dict[str, Key]:

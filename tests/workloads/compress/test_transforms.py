@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from tests.workloads.compress.networks import SMALL, context, network, samples
-from tunebench.workloads.compress import TRANSFORMS, factorize_cp, factorize_svd, prune_structured
+from tunebench.workloads.compress import TRANSFORMS
 from tunebench.workloads.compress.keys import settled
-from tunebench.workloads.compress.share_kmeans import clustered
 from tunebench.workloads.compress.state import State, TransformError, checked
 from tunebench.workloads.compress.train import logits_of
+from tunebench.workloads.compress.transforms import factorize_cp, factorize_svd, prune_structured
+from tunebench.workloads.compress.transforms.share_kmeans import clustered
 from tunebench.workloads.models.graph_json import from_json, to_json
 
 #: transform -> keys that must be given
