@@ -249,7 +249,9 @@ class Inference(Record):
         default_factory=list, max_length=64, description="what was done to the network, in order; on the host"
     )
     numbers: str | None = Field(
-        default=None, max_length=64, description="in which the network is written: float32, float16, int8-static, ..."
+        default=None,
+        max_length=64,
+        description="in which the network is written: float32, float16, int8-static, ...",
     )
     claimed: str | None = Field(
         default=None, max_length=64, description="type in which it is to be computed; null: none but float32"
@@ -262,12 +264,20 @@ class Inference(Record):
     p90_s: float = Field(ge=0)
     p99_s: float = Field(ge=0)
     cpu_p50_s: float | None = Field(
-        default=None, ge=0, description="CPU time of a call: of the calling thread, with several threads of the process"
+        default=None,
+        ge=0,
+        description="CPU time of a call: of the calling thread, with several threads of the process",
     )
     threads: int = Field(ge=1, description="asked for")
-    os_threads: int | None = Field(default=None, ge=0, description="threads of the process, counted after the calls")
-    installed_b: int | None = Field(default=None, ge=0, description="of the runtime and what it needs, on the board")
-    rss_start_b: int | None = Field(default=None, ge=0, description="resident memory before anything is imported")
+    os_threads: int | None = Field(
+        default=None, ge=0, description="threads of the process, counted after the calls"
+    )
+    installed_b: int | None = Field(
+        default=None, ge=0, description="of the runtime and what it needs, on the board"
+    )
+    rss_start_b: int | None = Field(
+        default=None, ge=0, description="resident memory before anything is imported"
+    )
     rss_import_b: int | None = Field(default=None, ge=0)
     rss_load_b: int | None = Field(default=None, ge=0)
     rss_cold_b: int | None = Field(default=None, ge=0)
@@ -275,21 +285,33 @@ class Inference(Record):
     peak_rss_b: int | None = Field(default=None, ge=0, description="at the end of the timed calls")
     params: int | None = Field(default=None, ge=0)
     zeros: int | None = Field(default=None, ge=0, description="weights that are 0")
-    madds: int | None = Field(default=None, ge=0, description="multiply-adds of a call; counted, not measured")
+    madds: int | None = Field(
+        default=None, ge=0, description="multiply-adds of a call; counted, not measured"
+    )
     dense_params: int | None = Field(default=None, ge=0, description="of the network before the chain")
     dense_madds: int | None = Field(default=None, ge=0)
     model_b: int | None = Field(default=None, ge=0, description="the network as the runtime reads it")
     model_zlib_b: int | None = Field(default=None, ge=0, description="the same, packed with zlib")
-    dense_b: int | None = Field(default=None, ge=0, description="the network before the chain, in the same form")
+    dense_b: int | None = Field(
+        default=None, ge=0, description="the network before the chain, in the same form"
+    )
     model_sha256: str | None = Field(default=None, max_length=64)
     n_items: int | None = Field(default=None, ge=0, description="test items that accuracy is of")
     parent_agreement: float | None = Field(
-        default=None, ge=0, le=1, description="share of items with the class of its float parent, computed on the board"
+        default=None,
+        ge=0,
+        le=1,
+        description="share of items with the class of its float parent, computed on the board",
     )
-    parent_max_difference: float | None = Field(default=None, ge=0, description="largest difference of an output")
+    parent_max_difference: float | None = Field(
+        default=None, ge=0, description="largest difference of an output"
+    )
     parent_items: int | None = Field(default=None, ge=0)
     claimed_time_share: float | None = Field(
-        default=None, ge=0, le=1, description="of the kernels' time by the runtime's own profile; null: it has none"
+        default=None,
+        ge=0,
+        le=1,
+        description="of the kernels' time by the runtime's own profile; null: it has none",
     )
     claimed_node_share: float | None = Field(default=None, ge=0, le=1)
     simulated: bool | None = Field(
@@ -393,7 +415,10 @@ class Repetition(Record):
     sustained: Sustained | None = None
     t_start_utc: str | None = None
     clock: str = "CLOCK_MONOTONIC"
-    wall_s: float | None = Field(default=None, description="the fine-tuning window")
+    wall_s: float | None = Field(
+        default=None,
+        description="the fine-tuning window; of a timed row with ``inference`` the median of its calls",
+    )
     phases_s: dict[str, float] = Field(default_factory=dict, description="whole process, by phase")
     window_phases_s: dict[str, float] = Field(default_factory=dict, description="inside the window")
     process_s: float | None = Field(default=None, description="life of the workload process")
