@@ -51,6 +51,10 @@ class Transform:
 TRANSFORMS: dict[tuple[str, str], Transform] = {
     ("prune", "structured"): Transform("prune_structured", "network", True, "whole channels are removed"),
     ("prune", "magnitude"): Transform("prune_magnitude", "network", True, "small weights are set to zero"),
+    ("prune", "gradual"): Transform("prune_gradual", "network", True, "weights become zero round by round"),
+    ("sparsify", "l1"): Transform(
+        "sparsify_l1", "network", True, "size has a price, small weights become zero"
+    ),
     ("factorize", "svd"): Transform("factorize_svd", "network", True, "a layer becomes two of low rank"),
     ("factorize", "cp"): Transform("factorize_cp", "network", True, "a convolution becomes three"),
     ("distil", "soft"): Transform("distil_soft", "network", True, "a teacher's softened classes are learnt"),

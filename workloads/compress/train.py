@@ -90,11 +90,26 @@ def _network(torch: Any, state: State) -> Any:
 
 
 def trained(
-    state: State, part: Part, *, steps: int, batch: int, rate: float, seed: int, soft: Soft | None = None
+    state: State,
+    part: Part,
+    *,
+    steps: int,
+    batch: int,
+    rate: float,
+    seed: int,
+    soft: Soft | None = None,
+    price: float = 0.0,
 ) -> State:
     """Return the network after so many steps on a part; zeros that are masked stay zeros.
 
     A loss that is not finite ends it: the tensors are then what they are, and the accuracy tells.
+
+    Args:
+        state, part: the network, and what it trains on.
+        steps, batch, rate: of the training.
+        seed: of the order of samples.
+        soft: a teacher's part in the loss.
+        price: of the sum of the sizes of all weights, in the loss.
     """
     if steps < 1:
         return state
@@ -110,6 +125,7 @@ def trained(
             for name, place in places(network)
             if name in state.masks
         ]
+        weights = [place for name, place in places(network) if name.endswith(".weight")]
         optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=_WEIGHT_DECAY)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         labels = torch.from_numpy(part.y.astype(np.int64))
@@ -119,6 +135,8 @@ def trained(
             loss = functional.cross_entropy(logits, labels[index])
             if soft is not None:
                 loss = (1 - soft.alpha) * loss + soft.alpha * _distance(torch, logits, soft, index)
+            if price:
+                loss = loss + price * sum(weight.abs().sum() for weight in weights)
             if not torch.isfinite(loss):
                 break
             optimiser.zero_grad()
