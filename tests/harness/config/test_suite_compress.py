@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tunebench.harness.config.inventory import loopback_inventory
 from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import UsageError
+from tunebench.harness.planning.plan import make_plan, unrepeatable
 
 SUITE = """
 [suite]
@@ -63,6 +65,23 @@ def test_each_chain_is_a_row_with_a_control_and_names_its_runtime(tmp_path):
     assert [step["id"] for step in row.params["chain"]] == ["half", "tune"]
     assert row.params["chain"][0]["round_to"] == 8
     assert row.params["compress"]["source_steps"] == 20
+
+
+def test_a_runtimes_rows_are_left_out_of_policy_sustained_with_the_reason(tmp_path):
+    suite = load(tmp_path, SUITE.replace('baseline = "float"', 'baseline = "float"\npolicy = "sustained"'))
+    plan = make_plan(suite, loopback_inventory().boards, run_id="r", lab="lab")
+    assert plan.repetitions == ()
+    assert {skip.reason for skip in plan.skipped} == {str(unrepeatable(suite.workloads[0]))}
+
+
+def test_no_row_of_a_runtime_has_marked_phases_and_a_chain_that_cannot_be_is_left_out(tmp_path):
+    suite = load(tmp_path)
+    key = suite.workloads[2].key
+    plan = make_plan(
+        suite, loopback_inventory().boards, run_id="r", lab="lab", impossible={key: "it has no dense kernel"}
+    )
+    assert {planned.role for planned in plan.repetitions} == {"timed"}
+    assert [(skip.label, skip.reason) for skip in plan.skipped] == [("pruned", "it has no dense kernel")]
 
 
 def test_the_order_of_a_chain_is_part_of_what_a_row_is(tmp_path):
