@@ -38,6 +38,7 @@ from tunebench.workloads.deploy import RUNTIMES
 _NUMBERS = {
     ("cast", "float16"): "float16",
     ("quantize", "static"): "int8-static",
+    ("quantize", "qat"): "int8-static",
     ("quantize", "dynamic"): "int8-dynamic",
 }
 #: Keys that a workload with a runtime may have.

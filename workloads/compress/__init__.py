@@ -63,6 +63,7 @@ TRANSFORMS: dict[tuple[str, str], Transform] = {
     ("quantize", "static"): Transform(
         "quantize_static", "final", False, "8 bits, scales fixed by calibration"
     ),
+    ("quantize", "qat"): Transform("quantize_qat", "network", False, "training goes through 8 bits"),
     ("quantize", "dynamic"): Transform(
         "quantize_dynamic", "final", False, "8 bits, scales found at run time"
     ),

@@ -20,7 +20,7 @@ from tunebench.workloads.models.graph import INPUT, Graph, Node, shapes_of
 
 OUTPUT = "logits"
 #: ops whose output has its input's scale
-_SAME_SCALE = ("maxpool", "avgpool", "slice", "upsample", "pad")
+SAME_SCALE = ("maxpool", "avgpool", "slice", "upsample", "pad")
 _OPS = ("conv", "linear", "add", "concat", "slice", "maxpool", "avgpool", "upsample", "normalise", "pad")
 
 
@@ -244,7 +244,7 @@ class _Writer:
     def _quantised(self, node_name: str, value: str) -> str:
         """Quantise a node's value and return the name by which later nodes read it."""
         node = {node.name: node for node in self.graph.nodes}.get(node_name)
-        if node is not None and node.op in _SAME_SCALE:
+        if node is not None and node.op in SAME_SCALE:
             scale = self.scales[node.inputs[0]]
         elif node_name in self.state.numbers.ranges:
             scale = uint8_of(*self.state.numbers.ranges[node_name])

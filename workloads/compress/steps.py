@@ -72,6 +72,11 @@ def check_order(name: str, steps: Sequence[Step], settings: Settings) -> None:
         ValueError: names the step, why it cannot stand there, and where it can.
     """
     final: Step | None = None
+    idents = [step.how for step in steps]
+    if "qat" in idents and TUNE not in [step.kind for step in steps[idents.index("qat") :]]:
+        raise ValueError(
+            f"chain {name!r}: nothing trains behind 'qat', which is training in 8 bits; put 'tune' behind it"
+        )
     for step in steps:
         if step.kind == TUNE:
             if final is not None:
@@ -81,6 +86,10 @@ def check_order(name: str, steps: Sequence[Step], settings: Settings) -> None:
                 )
             continue
         transform = TRANSFORMS[step.kind, step.how]
+        if "qat" in idents and transform.stage == "final":
+            raise ValueError(
+                f"chain {name!r}: {step.ident!r} cannot stand beside 'qat', which ends in int8 itself"
+            )
         if final is not None and (transform.stage == "network" or final.kind != "share"):
             raise ValueError(
                 f"chain {name!r}: {step.ident!r} stands behind {final.ident!r} ({final.kind} {final.how}), behind which "

@@ -82,6 +82,8 @@ def _one_thread() -> Iterator[Any]:
 def _network(torch: Any, state: State) -> Any:
     from tunebench.workloads.engines.pytorch.networks.network import Network, places
 
+    if state.rounded:
+        from tunebench.workloads.compress.fake_quantised import FakeQuantised as Network
     network = Network(state.graph)
     with torch.no_grad():
         for name, place in places(network):
