@@ -10,6 +10,7 @@ from tunebench.harness.config.inventory import loopback_inventory
 from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import UsageError
 from tunebench.harness.planning.plan import make_plan, unrepeatable
+from tunebench.harness.study.search import candidates
 
 SUITE = """
 [suite]
@@ -37,6 +38,26 @@ dataset = "digits"
 model = "cnn"
 runtime = "onnxruntime"
 chains = { "float" = ["tune"], "int8" = ["tune", "int8"], "pruned" = ["half", "tune"] }
+"""
+
+
+START = """
+[suite]
+name = "mine"
+[[transform]]
+id = "half"
+kind = "prune"
+how = "structured"
+ratio = 0.5
+[[transform]]
+id = "int8"
+kind = "quantize"
+how = "static"
+[[workload]]
+dataset = "mnist"
+model = "resnet-small"
+start = ["half"]
+methods = ["ft-all", "lora-last"]
 """
 
 
@@ -82,6 +103,12 @@ def test_no_row_of_a_runtime_has_marked_phases_and_a_chain_that_cannot_be_is_lef
     )
     assert {planned.role for planned in plan.repetitions} == {"timed"}
     assert [(skip.label, skip.reason) for skip in plan.skipped] == [("pruned", "it has no dense kernel")]
+
+
+@pytest.mark.parametrize("text", [SUITE, START])
+def test_a_search_for_rates_leaves_rows_of_chains_out(tmp_path, text):
+    with pytest.raises(UsageError, match="has no built-in method to search a rate for"):
+        candidates(load(tmp_path, text))
 
 
 def test_the_order_of_a_chain_is_part_of_what_a_row_is(tmp_path):
@@ -139,26 +166,6 @@ def test_transforms_that_nothing_uses_are_refused(tmp_path):
     )
     with pytest.raises(UsageError, match=r"go with a workload that has 'runtime' or 'start'"):
         load(tmp_path, text.replace('baseline = "float"\n', ""))
-
-
-START = """
-[suite]
-name = "mine"
-[[transform]]
-id = "half"
-kind = "prune"
-how = "structured"
-ratio = 0.5
-[[transform]]
-id = "int8"
-kind = "quantize"
-how = "static"
-[[workload]]
-dataset = "mnist"
-model = "resnet-small"
-start = ["half"]
-methods = ["ft-all", "lora-last"]
-"""
 
 
 def test_methods_may_begin_from_compressed_weights_in_a_task_of_their_own(tmp_path):
