@@ -197,6 +197,21 @@ def chain_of(
     return tuple(steps)
 
 
+def check_equal_tuning(chains: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a workload some of whose chains fine-tune and some do not: their accuracies would be of unequal training.
+
+    Raises:
+        ValueError: names one of each.
+    """
+    tuned = [name for name, idents in chains.items() if TUNE in idents]
+    others = [name for name in chains if name not in tuned]
+    if tuned and others:
+        raise ValueError(
+            f"chain {others[0]!r} has no {TUNE!r}, chain {tuned[0]!r} has: all of a workload fine-tune, or none; give it"
+            " a workload with a 'task' of its own"
+        )
+
+
 def transforms_of(entries: Sequence[TransformEntry]) -> dict[str, Step]:
     """Return id -> step.
 

@@ -97,8 +97,7 @@ def check_order(name: str, steps: Sequence[Step], settings: Settings) -> None:
             )
         if transform.stage == "final":
             final = step
-    if sum(step.kind == TUNE for step in steps) > 1:
-        raise ValueError(f"chain {name!r}: 'tune' stands twice; all chains fine-tune once, for equal steps")
+    _check_tuning(name, steps)
     names = [step.ident for step in steps]
     twice = [ident for ident in names if names.count(ident) > 1]
     if twice:
@@ -109,6 +108,24 @@ def check_order(name: str, steps: Sequence[Step], settings: Settings) -> None:
             f"chain {name!r}: its transforms train {spent} steps, [compress] source_steps = {settings.source_steps} is "
             f"what every chain may spend; set source_steps = {spent}, and all other chains train as long"
         )
+
+
+def _check_tuning(name: str, steps: Sequence[Step]) -> None:
+    """Refuse a second fine-tuning, and training on the source domain behind the first.
+
+    Raises:
+        ValueError: names the step.
+    """
+    kinds = [step.kind for step in steps]
+    if kinds.count(TUNE) > 1:
+        raise ValueError(f"chain {name!r}: 'tune' stands twice; all chains fine-tune once, for equal steps")
+    if TUNE in kinds:
+        for step in steps[kinds.index(TUNE) :]:
+            if step.steps:
+                raise ValueError(
+                    f"chain {name!r}: {step.ident!r} trains {step.steps} steps on the source domain behind 'tune', which "
+                    "they would undo; put it before 'tune', or leave out its 'steps'"
+                )
 
 
 def identity(steps: Sequence[Step], settings: Settings, *parts: str) -> str:

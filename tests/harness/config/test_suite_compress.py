@@ -112,8 +112,9 @@ def test_a_search_for_rates_leaves_rows_of_chains_out(tmp_path, text):
 
 
 def test_the_order_of_a_chain_is_part_of_what_a_row_is(tmp_path):
-    other = SUITE.replace('["half", "tune"]', '["tune", "half"]')
-    rows = [load(tmp_path, text).workloads[2] for text in (SUITE, other)]
+    text = SUITE.replace("ratio = 0.5\nsteps = 20", "ratio = 0.5")
+    other = text.replace('["half", "tune"]', '["tune", "half"]')
+    rows = [load(tmp_path, given).workloads[2] for given in (text, other)]
     assert rows[0].params != rows[1].params
 
 
@@ -126,6 +127,8 @@ def test_the_order_of_a_chain_is_part_of_what_a_row_is(tmp_path):
             "unknown runtime 'tflite'; allowed: onnxruntime, torch",
         ),
         ('["tune", "int8"]', '["int8", "tune"]', "put 'int8' behind it"),
+        ('["tune", "int8"]', '["int8"]', "chain 'int8' has no 'tune', chain 'float' has"),
+        ('["half", "tune"]', '["tune", "half"]', "or leave out its 'steps'"),
         (
             '["tune", "int8"]',
             '["tune", "int9"]',
