@@ -16,6 +16,7 @@ from tunebench.workloads import artefact
 from tunebench.workloads.compress.steps import Settings, Step, identity
 from tunebench.workloads.datasets import DataUnavailable, dataset_module
 from tunebench.workloads.datasets.store import Store, default_data_dir
+from tunebench.workloads.datasets.texts import TextSet
 from tunebench.workloads.errors import WorkloadError
 from tunebench.workloads.models import graph_of
 from tunebench.workloads.prepare.artefacts import Prepared
@@ -155,8 +156,12 @@ class _Runner:
         """Return the source domain's samples, which no board gets."""
         store = self._store or Store(default_data_dir())
         loaded = dataset_module(str(row.dataset)).load(store)
-        meta = {"n_classes": loaded.meta["n_classes"]}  # type: ignore[union-attr]
-        return artefact.decode(artefact.encode("data", meta, data_tensors(loaded, "pretrain")))  # type: ignore[arg-type]
+        if isinstance(loaded, TextSet):
+            raise WorkloadError(
+                f"data set {row.dataset!r} holds texts: chains change classifiers of images or rows"
+            )
+        meta = {"n_classes": loaded.meta["n_classes"]}
+        return artefact.decode(artefact.encode("data", meta, data_tensors(loaded, "pretrain")))
 
 
 #: Start of chains -> who runs them.

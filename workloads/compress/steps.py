@@ -58,12 +58,6 @@ class Step:
             return {"id": self.ident, "kind": TUNE}
         return {"id": self.ident, "kind": self.kind, "how": self.how, **self.keys}
 
-    @classmethod
-    def of_dict(cls, value: Mapping[str, Any]) -> Step:
-        """Return the step that :meth:`as_dict` has written."""
-        keys = {key: item for key, item in value.items() if key not in ("id", "kind", "how")}
-        return cls(value["id"], value["kind"], value.get("how", ""), keys)
-
 
 def check_order(name: str, steps: Sequence[Step], settings: Settings) -> None:
     """Refuse a chain that cannot be run, before anything is trained.
