@@ -102,7 +102,10 @@ def make_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
 def _changed_graph(built: Graph, weights: Artefact) -> Graph:
     """Return the network of start weights that a transform has changed: it takes and gives what the model does."""
     graph = from_json(weights.meta["graph"])
-    ends = [{node.name: node.shape for node in network.nodes}.get(network.outputs[0]) for network in (graph, built)]
+    ends = [
+        {node.name: node.shape for node in network.nodes}.get(network.outputs[0])
+        for network in (graph, built)
+    ]
     if (graph.task, graph.shape) != (built.task, built.shape) or ends[0] != ends[1]:
         raise ArtefactError(
             "weights: a network to %s from inputs of %s, this model is to %s from %s"
