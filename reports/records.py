@@ -415,7 +415,10 @@ class Repetition(Record):
     sustained: Sustained | None = None
     t_start_utc: str | None = None
     clock: str = "CLOCK_MONOTONIC"
-    wall_s: float | None = Field(default=None, description="the fine-tuning window")
+    wall_s: float | None = Field(
+        default=None,
+        description="the fine-tuning window; of a timed row with ``inference`` the median of its calls",
+    )
     phases_s: dict[str, float] = Field(default_factory=dict, description="whole process, by phase")
     window_phases_s: dict[str, float] = Field(default_factory=dict, description="inside the window")
     process_s: float | None = Field(default=None, description="life of the workload process")

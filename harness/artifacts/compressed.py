@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from tunebench.workloads import artefact
 from tunebench.workloads.compress.steps import Settings, Step, identity
 from tunebench.workloads.datasets import DataUnavailable, dataset_module
 from tunebench.workloads.datasets.store import Store, default_data_dir
+from tunebench.workloads.datasets.texts import TextSet
 from tunebench.workloads.errors import WorkloadError
 from tunebench.workloads.models import graph_of
 from tunebench.workloads.prepare.artefacts import Prepared
@@ -40,6 +42,7 @@ def compress(
     cache_dir: Path,
     store: Store | None = None,
     progress: Progress | None = None,
+    runners: Runners | None = None,
 ) -> Compressed:
     """Run the chains of the workloads of one task.
 
@@ -51,14 +54,17 @@ def compress(
         cache_dir: where artefacts are kept.
         store: where the source domain's samples are read from; None: the usual places, nothing is downloaded.
         progress: told which chain is at work.
+        runners: those of earlier tasks: what two tasks have in common is trained once.
     """
     made = Compressed()
     rows = [workload for workload in workloads if workload.chain and not workload.aa_control]
     if not rows:
         return made
+    runners = {} if runners is None else runners
     total, done = len(rows) * len(prepared), 0
     for base, files in enumerate(prepared):
-        runner = _Runner(rows[0], files, base, store)
+        start = rows[0].params["compress"], files.data_sha256, files.weights_sha256, base
+        runner = runners.setdefault(json.dumps(start), _Runner(files, base, store))
         for row in rows:
             if progress is not None:
                 progress(f"compressing {row.task}: {row.label}", done / total)
@@ -88,8 +94,8 @@ def compress(
 class _Runner:
     """The chains of one task from one base; torch is imported only where an artefact is missing."""
 
-    def __init__(self, row: Workload, files: Prepared, base: int, store: Store | None) -> None:
-        self._row, self._files, self._base = row, files, base
+    def __init__(self, files: Prepared, base: int, store: Store | None) -> None:
+        self._files, self._base = files, base
         self._store = store
         self._chains: object | None = None
 
@@ -150,8 +156,16 @@ class _Runner:
         """Return the source domain's samples, which no board gets."""
         store = self._store or Store(default_data_dir())
         loaded = dataset_module(str(row.dataset)).load(store)
-        meta = {"n_classes": loaded.meta["n_classes"]}  # type: ignore[union-attr]
-        return artefact.decode(artefact.encode("data", meta, data_tensors(loaded, "pretrain")))  # type: ignore[arg-type]
+        if isinstance(loaded, TextSet):
+            raise WorkloadError(
+                f"data set {row.dataset!r} holds texts: chains change classifiers of images or rows"
+            )
+        meta = {"n_classes": loaded.meta["n_classes"]}
+        return artefact.decode(artefact.encode("data", meta, data_tensors(loaded, "pretrain")))
+
+
+#: Start of chains -> who runs them.
+Runners = dict[str, _Runner]
 
 
 def _intact(path: Path) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 from tunebench import workloads
 from tunebench.harness.account import cache_place, cache_places
 from tunebench.harness.artifacts import lab_packages
-from tunebench.harness.artifacts.compressed import compress
+from tunebench.harness.artifacts.compressed import Runners, compress
 from tunebench.harness.config.suite import Suite, Workload
 from tunebench.targets.payload import Blob, deterministic_zip, make_payload, package_files
 from tunebench.workloads import datasets, engines
@@ -194,6 +194,7 @@ def gather(
     unavailable: dict[str, str] = {}
     compressed: dict[tuple[str, str, int], Blob] = {}
     impossible: dict[tuple[str, str], str] = {}
+    runners: Runners = {}
     for task, (dataset, model) in artefacts_of(suite).items():
         try:
             needed = suite.bases_of(task)
@@ -219,6 +220,7 @@ def gather(
                 cache_dir=cache_dir or default_cache(),
                 store=_store(data_dir),
                 progress=progress,
+                runners=runners,
             )
             compressed.update(chains.blobs)
             impossible.update(chains.impossible)

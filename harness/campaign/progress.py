@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from tunebench.harness.planning.plan import Plan
 from tunebench.harness.planning.repetition import Planned
+from tunebench.reports.formatting.units import seconds
 from tunebench.reports.records import Repetition
 
 
@@ -184,6 +185,8 @@ def describe(record: Repetition) -> str:
     if record.outcome != "ok":
         return f"{name}: {record.outcome}: {record.outcome_reason}"
     parts = [f"{record.wall_s:.3f} s"] if record.wall_s is not None and record.role == "timed" else []
+    if parts and record.inference is not None and record.wall_s is not None:
+        parts = [f"{seconds(record.wall_s)} a call"]
     if record.role in ("energy", "idle"):
         return f"{name}: {_energy_text(record)}"
     quality = record.quality

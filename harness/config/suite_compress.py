@@ -38,6 +38,7 @@ from tunebench.workloads.deploy import RUNTIMES
 _NUMBERS = {
     ("cast", "float16"): "float16",
     ("quantize", "static"): "int8-static",
+    ("quantize", "qat"): "int8-static",
     ("quantize", "dynamic"): "int8-dynamic",
 }
 #: Keys that a workload with a runtime may have.
@@ -194,6 +195,21 @@ def chain_of(
                 f"chain {name!r}: runtime {runtime!r} does not run {numbers}; runtimes that do: {', '.join(able)}"
             )
     return tuple(steps)
+
+
+def check_equal_tuning(chains: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a workload some of whose chains fine-tune and some do not: their accuracies would be of unequal training.
+
+    Raises:
+        ValueError: names one of each.
+    """
+    tuned = [name for name, idents in chains.items() if TUNE in idents]
+    others = [name for name in chains if name not in tuned]
+    if tuned and others:
+        raise ValueError(
+            f"chain {others[0]!r} has no {TUNE!r}, chain {tuned[0]!r} has: all of a workload fine-tune, or none; give it"
+            " a workload with a 'task' of its own"
+        )
 
 
 def transforms_of(entries: Sequence[TransformEntry]) -> dict[str, Step]:

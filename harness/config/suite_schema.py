@@ -14,6 +14,7 @@ from tunebench.harness.config.suite_compress import (
     CompressTable,
     TransformEntry,
     chain_of,
+    check_equal_tuning,
     check_runtime_keys,
     transforms_of,
 )
@@ -522,6 +523,7 @@ class SuiteFile(_Strict):
         for entry in self.workload:
             for name, idents in entry.chains.items():
                 chain_of(name, idents, transforms, settings, entry.runtime)
+            check_equal_tuning(entry.chains)
             if entry.start:
                 chain_of("start", entry.start, transforms, settings, None)
         used = any(entry.chains or entry.start for entry in self.workload)

@@ -175,6 +175,8 @@ def unrepeatable(workload: Workload) -> str | None:
     """Return why a workload cannot run under the suite's policy; ``None`` if it can."""
     if workload.sustained_s is not None and workload.command is not None:
         return "policy 'sustained' repeats the fine-tuning; a command of your own runs once (a 'module' is repeated)"
+    if workload.sustained_s is not None and workload.runtime is not None:
+        return "policy 'sustained' repeats a fine-tuning; a runtime's row has none: use policy 'cold'"
     return None
 
 

@@ -133,6 +133,9 @@ def _unjudged(
         wall_s = sustained_load.steady_s if sustained_load else None
         if isinstance(steady, str):
             missing["wall_s"] = steady
+    elif planned.role == "timed" and result.inference is not None and wall_s is not None:
+        # What stands in comparisons is one call: the sum of many holds every moment in which others had the CPU.
+        wall_s = result.inference.p50_s
     missing.update(exit_record.missing if exit_record else {})
     energy, energy_other = _primary(energy, missing, by_meter)
     pmu, uncounted = counted(result, outcome, in_window(planned, result))
@@ -263,9 +266,11 @@ def _no_artefact(planned: Planned) -> str:
 
 
 def in_window(planned: Planned, result: WorkloadResult) -> int:
-    """Count the fine-tunings that the window holds; 0: an idle baseline."""
+    """Count the fine-tunings that the window holds, or the calls of a runtime's row; 0: an idle baseline."""
     if planned.role == "idle":
         return 0
+    if result.inference is not None:
+        return result.inference.calls * (result.repeats if result.repeats is not None else 1)
     return result.repeats if result.repeats is not None else 1
 
 

@@ -114,7 +114,9 @@ def candidates(
     Raises:
         UsageError: a name is none of the suite's, nothing is left, or a data set is for confirmation.
     """
-    rows = [row for row in suite.workloads if not row.own and not row.aa_control and _steps(row)]
+    # Rows of chains are left out: a runtime's fine-tune nothing, and a search trains on networks as they were.
+    built_in = [row for row in suite.workloads if not row.own and not row.chain and row.runtime is None]
+    rows = [row for row in built_in if not row.aa_control and _steps(row)]
     if track is not None and len({_track_of(row) for row in rows} - {None}) > 1:
         rows = [row for row in rows if _track_of(row) in (track, None)]
     _refuse_unknown("--task", tasks, {row.task for row in rows}, suite)

@@ -23,6 +23,7 @@ KINDS = {
     "targets/agent/formats": "formats of outputs",
     "targets/agent/sensors": "sensors",
     "targets/meters": "meters",
+    "workloads": "rooms",
     "workloads/datasets": "data sets",
 }
 BARE = set(source.FOLDERS)

@@ -13,6 +13,7 @@ import pytest
 
 from tunebench import workloads
 from tunebench.harness.artifacts.gather import travelling_workloads
+from tunebench.workloads.deploy import RUNTIMES
 
 ROOT = Path(workloads.__file__).parent
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "own"
@@ -85,8 +86,13 @@ def test_the_example_command_runs_on_python_3_6(run_job):
 
 
 def test_boards_import_the_standard_library_torch_and_ourselves_only():
-    allowed = set(sys.stdlib_module_names) | {"torch", "transformers", "tunebench"}
+    ours = set(sys.stdlib_module_names) | {"torch", "transformers", "tunebench"}
     for file in FILES:
+        # What a runtime's module imports is what it registers; it is imported on boards that have it.
+        runtimes = [
+            runtime for runtime in RUNTIMES.values() if file == ROOT / "deploy" / f"{runtime.module}.py"
+        ]
+        allowed = ours.union(*(runtime.packages for runtime in runtimes))
         for node in ast.walk(ast.parse(file.read_text())):
             names = []
             if isinstance(node, ast.Import):
@@ -107,7 +113,7 @@ def test_torch_is_imported_by_its_engines_only():
         for file in importing
         if file.parts[:3] != ("engines", "pytorch", "networks")
         and file.parts[:2] != ("engines", "transformers")
-    } == beside
+    } == beside | {Path("deploy/torch_script.py")}
 
 
 def test_the_files_that_stay_on_the_host_exist():

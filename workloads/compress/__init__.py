@@ -25,7 +25,7 @@ class Transform:
     """What a transform registers.
 
     Attributes:
-        module: below this package.
+        module: below :mod:`tunebench.workloads.compress.transforms`.
         stage: ``network``: it changes what training goes on with; ``final``: nothing can train behind it.
         trains: it may have ``steps`` on the source domain, to recover.
         what: for tables, in plain words.
@@ -38,7 +38,7 @@ class Transform:
 
     def load(self) -> Any:
         """Import its module."""
-        return import_module(f"{__name__}.{self.module}")
+        return import_module(f"{__name__}.transforms.{self.module}")
 
     @property
     def keys(self) -> dict[str, Key]:
@@ -51,6 +51,10 @@ class Transform:
 TRANSFORMS: dict[tuple[str, str], Transform] = {
     ("prune", "structured"): Transform("prune_structured", "network", True, "whole channels are removed"),
     ("prune", "magnitude"): Transform("prune_magnitude", "network", True, "small weights are set to zero"),
+    ("prune", "gradual"): Transform("prune_gradual", "network", True, "weights become zero round by round"),
+    ("sparsify", "l1"): Transform(
+        "sparsify_l1", "network", True, "size has a price, small weights become zero"
+    ),
     ("factorize", "svd"): Transform("factorize_svd", "network", True, "a layer becomes two of low rank"),
     ("factorize", "cp"): Transform("factorize_cp", "network", True, "a convolution becomes three"),
     ("distil", "soft"): Transform("distil_soft", "network", True, "a teacher's softened classes are learnt"),
@@ -59,6 +63,7 @@ TRANSFORMS: dict[tuple[str, str], Transform] = {
     ("quantize", "static"): Transform(
         "quantize_static", "final", False, "8 bits, scales fixed by calibration"
     ),
+    ("quantize", "qat"): Transform("quantize_qat", "network", False, "training goes through 8 bits"),
     ("quantize", "dynamic"): Transform(
         "quantize_dynamic", "final", False, "8 bits, scales found at run time"
     ),

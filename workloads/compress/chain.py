@@ -19,7 +19,7 @@ from tunebench.workloads.compress import TRANSFORMS, TUNE
 from tunebench.workloads.compress.context import Context
 from tunebench.workloads.compress.state import Numbers, State, TransformError, checked
 from tunebench.workloads.compress.steps import Settings, Step
-from tunebench.workloads.compress.train import Part, accuracy_and_loss, trained
+from tunebench.workloads.compress.train import Part, accuracy_and_loss, ranges_of, trained
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,12 @@ class Chains:
                 told(step.ident)
             key = f"{key} {json.dumps(step.as_dict(), sort_keys=True)}"
             state = self._once(key, partial(self._step, step, state, teacher))
-        return state
+        return self._written(state) if state.rounded else state
+
+    def _written(self, state: State) -> State:
+        """Return a network that was trained through 8 bits in 8 bits: its scales are those of its weights now."""
+        ranges = ranges_of(replace(state, rounded=False), self._calibration.inputs)
+        return replace(state, rounded=False, numbers=Numbers("int8-static", ranges=ranges))
 
     def _once(self, key: str, make: Callable[[], State]) -> State:
         if key not in self._done:

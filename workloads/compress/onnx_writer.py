@@ -20,7 +20,7 @@ from tunebench.workloads.models.graph import INPUT, Graph, Node, shapes_of
 
 OUTPUT = "logits"
 #: ops whose output has its input's scale
-_SAME_SCALE = ("maxpool", "avgpool", "slice", "upsample", "pad")
+SAME_SCALE = ("maxpool", "avgpool", "slice", "upsample", "pad")
 _OPS = ("conv", "linear", "add", "concat", "slice", "maxpool", "avgpool", "upsample", "normalise", "pad")
 
 
@@ -95,7 +95,7 @@ class _Writer:
     def _conv(self, node: Node, inputs: list[str], name: str) -> str:
         weight, bias = folded(self.state, node)
         x = inputs[0]
-        attributes = {
+        attributes: dict[str, int | list[int]] = {
             "strides": [node.stride] * 2, "pads": [node.padding] * 4, "dilations": [node.dilation] * 2,
             "group": node.groups, "kernel_shape": [node.kernel] * 2,
         }  # fmt: skip
@@ -165,7 +165,7 @@ class _Writer:
         parts = [f"{node.name}.{part}" for part in ("xq", "xscale", "xzero")]
         self.file.nodes("DynamicQuantizeLinear", [x], parts)
         weights = self.file.constant(f"{node.name}.weight.q", integers)
-        whole = self.file.node(op, [parts[0], weights, parts[2]], **attributes)
+        whole = self.file.node(op, [parts[0], weights, parts[2]], None, **attributes)
         scale = self.file.constant(f"{node.name}.weight.scale", per_channel[0].reshape(shape))
         both = self.file.node("Mul", [parts[1], scale])
         return self.file.node("Mul", [self.file.node("Cast", [whole], to=1), both])
@@ -244,7 +244,7 @@ class _Writer:
     def _quantised(self, node_name: str, value: str) -> str:
         """Quantise a node's value and return the name by which later nodes read it."""
         node = {node.name: node for node in self.graph.nodes}.get(node_name)
-        if node is not None and node.op in _SAME_SCALE:
+        if node is not None and node.op in SAME_SCALE:
             scale = self.scales[node.inputs[0]]
         elif node_name in self.state.numbers.ranges:
             scale = uint8_of(*self.state.numbers.ranges[node_name])

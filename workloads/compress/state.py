@@ -48,6 +48,7 @@ class State:
         tensors: by the names of :func:`~tunebench.workloads.models.graph.weight_shapes`, float32.
         masks: tensor -> 0 where training must leave a zero.
         numbers: the form of its numbers.
+        rounded: training goes through 8 bits.
         log: one entry a step of the chain.
     """
 
@@ -55,6 +56,7 @@ class State:
     tensors: Mapping[str, Array]
     masks: Mapping[str, Array] = field(default_factory=dict)
     numbers: Numbers = field(default_factory=Numbers)
+    rounded: bool = False
     log: tuple[Mapping[str, Any], ...] = ()
 
     def noted(self, **entry: Any) -> State:

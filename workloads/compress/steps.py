@@ -58,12 +58,6 @@ class Step:
             return {"id": self.ident, "kind": TUNE}
         return {"id": self.ident, "kind": self.kind, "how": self.how, **self.keys}
 
-    @classmethod
-    def of_dict(cls, value: Mapping[str, Any]) -> Step:
-        """Return the step that :meth:`as_dict` has written."""
-        keys = {key: item for key, item in value.items() if key not in ("id", "kind", "how")}
-        return cls(value["id"], value["kind"], value.get("how", ""), keys)
-
 
 def check_order(name: str, steps: Sequence[Step], settings: Settings) -> None:
     """Refuse a chain that cannot be run, before anything is trained.
@@ -72,6 +66,11 @@ def check_order(name: str, steps: Sequence[Step], settings: Settings) -> None:
         ValueError: names the step, why it cannot stand there, and where it can.
     """
     final: Step | None = None
+    idents = [step.how for step in steps]
+    if "qat" in idents and TUNE not in [step.kind for step in steps[idents.index("qat") :]]:
+        raise ValueError(
+            f"chain {name!r}: nothing trains behind 'qat', which is training in 8 bits; put 'tune' behind it"
+        )
     for step in steps:
         if step.kind == TUNE:
             if final is not None:
@@ -81,6 +80,10 @@ def check_order(name: str, steps: Sequence[Step], settings: Settings) -> None:
                 )
             continue
         transform = TRANSFORMS[step.kind, step.how]
+        if "qat" in idents and transform.stage == "final":
+            raise ValueError(
+                f"chain {name!r}: {step.ident!r} cannot stand beside 'qat', which ends in int8 itself"
+            )
         if final is not None and (transform.stage == "network" or final.kind != "share"):
             raise ValueError(
                 f"chain {name!r}: {step.ident!r} stands behind {final.ident!r} ({final.kind} {final.how}), behind which "
@@ -88,8 +91,7 @@ def check_order(name: str, steps: Sequence[Step], settings: Settings) -> None:
             )
         if transform.stage == "final":
             final = step
-    if sum(step.kind == TUNE for step in steps) > 1:
-        raise ValueError(f"chain {name!r}: 'tune' stands twice; all chains fine-tune once, for equal steps")
+    _check_tuning(name, steps)
     names = [step.ident for step in steps]
     twice = [ident for ident in names if names.count(ident) > 1]
     if twice:
@@ -100,6 +102,24 @@ def check_order(name: str, steps: Sequence[Step], settings: Settings) -> None:
             f"chain {name!r}: its transforms train {spent} steps, [compress] source_steps = {settings.source_steps} is "
             f"what every chain may spend; set source_steps = {spent}, and all other chains train as long"
         )
+
+
+def _check_tuning(name: str, steps: Sequence[Step]) -> None:
+    """Refuse a second fine-tuning, and training on the source domain behind the first.
+
+    Raises:
+        ValueError: names the step.
+    """
+    kinds = [step.kind for step in steps]
+    if kinds.count(TUNE) > 1:
+        raise ValueError(f"chain {name!r}: 'tune' stands twice; all chains fine-tune once, for equal steps")
+    if TUNE in kinds:
+        for step in steps[kinds.index(TUNE) :]:
+            if step.steps:
+                raise ValueError(
+                    f"chain {name!r}: {step.ident!r} trains {step.steps} steps on the source domain behind 'tune', which "
+                    "they would undo; put it before 'tune', or leave out its 'steps'"
+                )
 
 
 def identity(steps: Sequence[Step], settings: Settings, *parts: str) -> str:

@@ -82,7 +82,12 @@ def _one_thread() -> Iterator[Any]:
 def _network(torch: Any, state: State) -> Any:
     from tunebench.workloads.engines.pytorch.networks.network import Network, places
 
-    network = Network(state.graph)
+    kind: Any = Network
+    if state.rounded:
+        from tunebench.workloads.compress.fake_quantised import FakeQuantised
+
+        kind = FakeQuantised
+    network = kind(state.graph)
     with torch.no_grad():
         for name, place in places(network):
             place.copy_(torch.from_numpy(np.ascontiguousarray(state.tensors[name])))
@@ -90,11 +95,26 @@ def _network(torch: Any, state: State) -> Any:
 
 
 def trained(
-    state: State, part: Part, *, steps: int, batch: int, rate: float, seed: int, soft: Soft | None = None
+    state: State,
+    part: Part,
+    *,
+    steps: int,
+    batch: int,
+    rate: float,
+    seed: int,
+    soft: Soft | None = None,
+    price: float = 0.0,
 ) -> State:
     """Return the network after so many steps on a part; zeros that are masked stay zeros.
 
     A loss that is not finite ends it: the tensors are then what they are, and the accuracy tells.
+
+    Args:
+        state, part: the network, and what it trains on.
+        steps, batch, rate: of the training.
+        seed: of the order of samples.
+        soft: a teacher's part in the loss.
+        price: of the sum of the sizes of all weights, in the loss.
     """
     if steps < 1:
         return state
@@ -110,6 +130,7 @@ def trained(
             for name, place in places(network)
             if name in state.masks
         ]
+        weights = [place for name, place in places(network) if name.endswith(".weight")]
         optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=_WEIGHT_DECAY)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         labels = torch.from_numpy(part.y.astype(np.int64))
@@ -119,6 +140,8 @@ def trained(
             loss = functional.cross_entropy(logits, labels[index])
             if soft is not None:
                 loss = (1 - soft.alpha) * loss + soft.alpha * _distance(torch, logits, soft, index)
+            if price:
+                loss = loss + price * sum(weight.abs().sum() for weight in weights)
             if not torch.isfinite(loss):
                 break
             optimiser.zero_grad()

@@ -18,6 +18,7 @@ from tunebench.workloads.deploy import RUNTIMES, BoardRuntime, RuntimeUnavailabl
 from tunebench.workloads.deploy.model import Model, Share
 from tunebench.workloads.deploy.parent import STAGE
 from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.tasks.spec import MAX_REPEATS
 
 #: samples that timed calls go round
 _SAMPLES = 32
@@ -323,7 +324,8 @@ def _window(spec: Dict[str, Any], recorder: marks.Recorder, model: Model, sample
         now_ns = marks.monotonic_ns()
         rounds_s.append((now_ns - begun_ns) / 1e9)
         begun_ns = now_ns
-        if now_ns - started_ns >= float(repeat.get("min_s", 0.0)) * 1e9:
+        over = now_ns - started_ns >= float(repeat.get("min_s", 0.0)) * 1e9
+        if over or len(rounds_s) >= int(repeat.get("max_n", MAX_REPEATS)):
             break
     recorder.window_end("evaluate")
     gc.enable()

@@ -44,7 +44,7 @@ def load(artefact: Artefact, which: str, threads: int) -> Optional[TorchModel]:
     load_weights(network, artefact)
     network.eval()
 
-    class First(torch.nn.Module):  # type: ignore[misc,name-defined]  # torch is Any to mypy
+    class First(torch.nn.Module):  # type: ignore[misc]  # torch is Any to mypy
         """The network with one output."""
 
         def __init__(self) -> None:

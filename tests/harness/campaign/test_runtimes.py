@@ -26,7 +26,8 @@ def test_chains_are_compressed_run_and_told(campaign, lab, tmp_path):
         assert record.inference is not None
         assert record.inference.runtime == "onnxruntime"
         assert record.quality.after > 0.5
-        assert record.wall_s == pytest.approx(400 * record.inference.p50_s, rel=1.0)
+        assert record.wall_s == record.inference.p50_s
+        assert record.seen.window_s >= 0.9 * 400 * record.inference.p50_s
     assert records["float"].prov.weights_sha256 == records["float (A/A)"].prov.weights_sha256
     assert len({record.series_key for record in records.values()}) == 4
     pruned, int8 = (records[label].inference for label in ("pruned", "int8"))

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tunebench.harness.config.inventory import loopback_inventory
 from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import UsageError
+from tunebench.harness.planning.plan import make_plan, unrepeatable
+from tunebench.harness.study.search import candidates
 
 SUITE = """
 [suite]
@@ -38,6 +41,26 @@ chains = { "float" = ["tune"], "int8" = ["tune", "int8"], "pruned" = ["half", "t
 """
 
 
+START = """
+[suite]
+name = "mine"
+[[transform]]
+id = "half"
+kind = "prune"
+how = "structured"
+ratio = 0.5
+[[transform]]
+id = "int8"
+kind = "quantize"
+how = "static"
+[[workload]]
+dataset = "mnist"
+model = "resnet-small"
+start = ["half"]
+methods = ["ft-all", "lora-last"]
+"""
+
+
 def load(folder: Path, text: str = SUITE):
     """Load a suite's text."""
     path = folder / "mine.toml"
@@ -65,9 +88,33 @@ def test_each_chain_is_a_row_with_a_control_and_names_its_runtime(tmp_path):
     assert row.params["compress"]["source_steps"] == 20
 
 
+def test_a_runtimes_rows_are_left_out_of_policy_sustained_with_the_reason(tmp_path):
+    suite = load(tmp_path, SUITE.replace('baseline = "float"', 'baseline = "float"\npolicy = "sustained"'))
+    plan = make_plan(suite, loopback_inventory().boards, run_id="r", lab="lab")
+    assert plan.repetitions == ()
+    assert {skip.reason for skip in plan.skipped} == {str(unrepeatable(suite.workloads[0]))}
+
+
+def test_no_row_of_a_runtime_has_marked_phases_and_a_chain_that_cannot_be_is_left_out(tmp_path):
+    suite = load(tmp_path)
+    key = suite.workloads[2].key
+    plan = make_plan(
+        suite, loopback_inventory().boards, run_id="r", lab="lab", impossible={key: "it has no dense kernel"}
+    )
+    assert {planned.role for planned in plan.repetitions} == {"timed"}
+    assert [(skip.label, skip.reason) for skip in plan.skipped] == [("pruned", "it has no dense kernel")]
+
+
+@pytest.mark.parametrize("text", [SUITE, START])
+def test_a_search_for_rates_leaves_rows_of_chains_out(tmp_path, text):
+    with pytest.raises(UsageError, match="has no built-in method to search a rate for"):
+        candidates(load(tmp_path, text))
+
+
 def test_the_order_of_a_chain_is_part_of_what_a_row_is(tmp_path):
-    other = SUITE.replace('["half", "tune"]', '["tune", "half"]')
-    rows = [load(tmp_path, text).workloads[2] for text in (SUITE, other)]
+    text = SUITE.replace("ratio = 0.5\nsteps = 20", "ratio = 0.5")
+    other = text.replace('["half", "tune"]', '["tune", "half"]')
+    rows = [load(tmp_path, given).workloads[2] for given in (text, other)]
     assert rows[0].params != rows[1].params
 
 
@@ -80,6 +127,8 @@ def test_the_order_of_a_chain_is_part_of_what_a_row_is(tmp_path):
             "unknown runtime 'tflite'; allowed: onnxruntime, torch",
         ),
         ('["tune", "int8"]', '["int8", "tune"]', "put 'int8' behind it"),
+        ('["tune", "int8"]', '["int8"]', "chain 'int8' has no 'tune', chain 'float' has"),
+        ('["half", "tune"]', '["tune", "half"]', "or leave out its 'steps'"),
         (
             '["tune", "int8"]',
             '["tune", "int9"]',
@@ -120,26 +169,6 @@ def test_transforms_that_nothing_uses_are_refused(tmp_path):
     )
     with pytest.raises(UsageError, match=r"go with a workload that has 'runtime' or 'start'"):
         load(tmp_path, text.replace('baseline = "float"\n', ""))
-
-
-START = """
-[suite]
-name = "mine"
-[[transform]]
-id = "half"
-kind = "prune"
-how = "structured"
-ratio = 0.5
-[[transform]]
-id = "int8"
-kind = "quantize"
-how = "static"
-[[workload]]
-dataset = "mnist"
-model = "resnet-small"
-start = ["half"]
-methods = ["ft-all", "lora-last"]
-"""
 
 
 def test_methods_may_begin_from_compressed_weights_in_a_task_of_their_own(tmp_path):

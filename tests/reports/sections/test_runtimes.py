@@ -50,7 +50,7 @@ def reader(make_record, store_reps):
     reps = [
         make_record(
             rep_id=f"r{block}{at}", block=block, slot=at, task="digits/cnn [onnxruntime x1]", label=label, method=label,
-            aa_control="A/A" in label, engine="onnxruntime", wall_s=400 * p50_s * (1 + 0.001 * block),
+            aa_control="A/A" in label, engine="onnxruntime", wall_s=p50_s * (1 + 0.001 * block),
             inference=inference(chain, p50_s * (1 + 0.001 * block), **more),
         )
         for block in range(8)

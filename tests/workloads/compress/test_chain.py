@@ -12,8 +12,10 @@ from tunebench.workloads.compress import TRANSFORMS
 from tunebench.workloads.compress.chain import Chains, Domains, float_parent
 from tunebench.workloads.compress.deployed import encoded
 from tunebench.workloads.compress.keys import settled
+from tunebench.workloads.compress.onnx_writer import onnx_bytes
+from tunebench.workloads.compress.state import Numbers
 from tunebench.workloads.compress.steps import Settings, Step, check_order, identity
-from tunebench.workloads.compress.train import Part, trained
+from tunebench.workloads.compress.train import Part, logits_of, trained
 
 SETTINGS = Settings(source_steps=6, batch=8, tune_epochs=1, tune_batch=8, rates=(0.01, 0.001), calibration=8)
 TUNE = Step("tune", "tune")
@@ -27,6 +29,7 @@ def step(kind: str, how: str, **keys: object) -> Step:
 
 PRUNE = step("prune", "structured", ratio=0.5, round_to=4, steps=4)
 MASKS = replace(step("prune", "magnitude", ratio=0.5, steps=2), ident="masks")
+QAT = replace(step("quantize", "qat"), ident="qat")
 INT8, HALF, SHARE = step("quantize", "static"), step("cast", "float16"), step("share", "kmeans")
 
 
@@ -37,6 +40,8 @@ INT8, HALF, SHARE = step("quantize", "static"), step("cast", "float16"), step("s
         ([TUNE, HALF, INT8], "'quantize' stands behind 'cast'"),
         ([TUNE, INT8, PRUNE], "'prune' stands behind 'quantize'"),
         ([TUNE, TUNE], "'tune' stands twice"),
+        ([TUNE, QAT], "put 'tune' behind it"),
+        ([QAT, TUNE, HALF], "'cast' cannot stand beside 'qat'"),
         ([PRUNE, PRUNE, TUNE], "'prune' stands twice"),
         ([replace(PRUNE, keys={**PRUNE.keys, "steps": 7}), TUNE], "set source_steps = 7"),
     ],
@@ -121,3 +126,22 @@ def test_a_teacher_pulls_a_pruned_network_towards_its_classes():
     log = Chains(state, domains(state), SETTINGS, seed=3).run([distil, TUNE]).log
     assert [entry["id"] for entry in log] == ["plain", "distil", "tune"]
     assert log[0]["steps"] == 2
+
+
+@pytest.mark.torch
+def test_training_through_8_bits_ends_in_8_bits_that_give_what_training_saw():
+    ort = pytest.importorskip("onnxruntime", reason="the reference runtime: pip install onnxruntime")
+    state = network("cnn")
+    chains = Chains(state, domains(state), replace(SETTINGS, tune_epochs=2), seed=3)
+    end, plain = chains.run([QAT, TUNE]), chains.run([TUNE])
+    assert end.numbers.kind == "int8-static"
+    assert not end.rounded
+    moved = [name for name, values in end.tensors.items() if not np.array_equal(values, plain.tensors[name])]
+    assert {f"{node.name}.weight" for node in state.graph.layers} <= set(moved)
+    x = samples(state, 32)
+    seen = logits_of(replace(end, rounded=True, numbers=Numbers()), x)
+    opened = ort.InferenceSession(onnx_bytes(end), providers=["CPUExecutionProvider"])
+    ran = np.concatenate([opened.run(None, {"input": x[at : at + 1]})[0] for at in range(len(x))])
+    exact = logits_of(replace(end, numbers=Numbers()), x)
+    assert np.abs(seen - exact).max() > 0
+    assert np.abs(ran - seen).max() < 0.1 * np.abs(seen).max() + 0.02

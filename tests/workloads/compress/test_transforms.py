@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 
 from tests.workloads.compress.networks import SMALL, context, network, samples
-from tunebench.workloads.compress import TRANSFORMS, factorize_cp, factorize_svd, prune_structured
+from tunebench.workloads.compress import TRANSFORMS
 from tunebench.workloads.compress.keys import settled
-from tunebench.workloads.compress.share_kmeans import clustered
 from tunebench.workloads.compress.state import State, TransformError, checked
 from tunebench.workloads.compress.train import logits_of
+from tunebench.workloads.compress.transforms import factorize_cp, factorize_svd, prune_structured
+from tunebench.workloads.compress.transforms.share_kmeans import clustered
 from tunebench.workloads.models.graph_json import from_json, to_json
 
 #: transform -> keys that must be given
 KEYS = {("prune", "structured"): {"ratio": 0.5}, ("prune", "magnitude"): {"ratio": 0.8}}
-UNTRAINED = [key for key in TRANSFORMS if key not in (("distil", "soft"), ("quantize", "static"))]
+TRAINED = (("distil", "soft"), ("quantize", "static"), ("prune", "gradual"), ("sparsify", "l1"))
+UNTRAINED = [key for key in TRANSFORMS if key not in TRAINED]
 
 
 def applied(state: State, kind: str, how: str, **keys: object) -> State:
@@ -144,6 +146,28 @@ def test_as_many_weights_are_zero_as_were_asked_for(ratio):
     n_weights = sum(node.n_weights for node in state.graph.layers)
     assert masked.n_zeros == round(ratio * n_weights)
     assert (masked.n_params, masked.madds) == (state.n_params, state.madds)
+
+
+@pytest.mark.torch
+def test_gradual_rounds_end_at_the_share_and_spend_the_steps_between_them():
+    state = network("cnn")
+    gradual = applied(state, "prune", "gradual", ratio=0.9, rounds=3, steps=4)
+    assert gradual.n_zeros == round(0.9 * sum(node.n_weights for node in state.graph.layers))
+    with pytest.raises(TransformError, match="at least as many 'steps'"):
+        applied(state, "prune", "gradual", ratio=0.9, rounds=3, steps=2)
+
+
+@pytest.mark.torch
+def test_a_price_on_size_leaves_zeros_only_under_the_threshold():
+    state = network("cnn")
+    priced = applied(state, "sparsify", "l1", threshold=0.05, strength=0.01, steps=3)
+    plain = applied(state, "sparsify", "l1", threshold=0.05, strength=1e-9, steps=3)
+    assert 0 < plain.n_zeros < priced.n_zeros
+    for node in state.graph.layers:
+        left = np.abs(priced.tensors[f"{node.name}.weight"])
+        assert left[left > 0].min() >= 0.05
+    with pytest.raises(TransformError, match="give it 'steps'"):
+        applied(state, "sparsify", "l1", threshold=0.05)
 
 
 def test_shared_weights_have_a_few_values_and_keep_masked_zeros():

@@ -75,7 +75,7 @@ def split(
 def decomposed(tensor: Array, rank: int) -> tuple[Array, Array, Array]:
     """Return the three factors of a tensor, (size, rank) each: alternating least squares from fixed random starts."""
     random = np.random.default_rng(0)
-    factors = [random.standard_normal((size, rank)) for size in tensor.shape]
+    factors: list[Array] = [random.standard_normal((size, rank)) for size in tensor.shape]
     unfolded = [np.moveaxis(tensor, axis, 0).reshape(tensor.shape[axis], -1) for axis in range(3)]
     before = np.inf
     for _ in range(_ROUNDS):
@@ -91,10 +91,11 @@ def decomposed(tensor: Array, rank: int) -> tuple[Array, Array, Array]:
     # The three vectors of a product are made equally long, so that no layer starts far smaller than another.
     lengths = [np.linalg.norm(factor, axis=0) for factor in factors]
     each = np.cbrt(lengths[0] * lengths[1] * lengths[2])
-    return tuple(  # type: ignore[return-value]
+    even = [
         factor * np.where(length > 0, each / np.where(length > 0, length, 1), 0)
         for factor, length in zip(factors, lengths, strict=True)
-    )
+    ]
+    return even[0], even[1], even[2]
 
 
 def relative_error(tensor: Array, factors: list[Array] | tuple[Array, Array, Array]) -> float:
