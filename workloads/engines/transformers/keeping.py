@@ -15,7 +15,7 @@ import time
 from typing import Any, Callable, Dict, Sequence
 
 from tunebench.workloads.engines.session import Told
-from tunebench.workloads.run.peak_memory import Watch
+from tunebench.workloads.marks.peak_memory import Watch
 
 MERGE, SAVE, RELOAD = PHASES = ("merge", "save", "reload")
 #: of what is no part of the trunk

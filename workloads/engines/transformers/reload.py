@@ -6,7 +6,7 @@ import sys
 import time
 
 from tunebench.workloads.engines.transformers.keeping import ANSWER, BESIDE, why
-from tunebench.workloads.run.peak_memory import status_b
+from tunebench.workloads.marks.peak_memory import status_b
 
 _TOKENS = 8
 
