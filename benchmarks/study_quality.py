@@ -53,10 +53,12 @@ def key_text(key: Key) -> str:
     return " | ".join(map(str, key))
 
 
-def wanted(suite: Suite) -> Iterator[tuple[Workload, int]]:
-    """Yield every row of a suite with every block of it, block by block."""
+def wanted(suite: Suite, labels: Sequence[str] = ()) -> Iterator[tuple[Workload, int]]:
+    """Yield every row of a suite (with labels: those rows) with every block of it, block by block."""
     for block in range(suite.header.blocks):
         for row in suite.workloads:
+            if labels and row.label not in labels:
+                continue
             if not (row.own or row.aa_control) and block < (row.blocks or suite.header.blocks):
                 yield row, block
 
@@ -81,11 +83,11 @@ def _artefacts(dataset: str, model: str, base: int) -> tuple[artefact.Artefact, 
     return artefact.read(str(prepared.data)), artefact.read(str(prepared.weights))
 
 
-def measure_all(suite: Suite, keep: Path) -> dict[Key, Measured]:
-    """Measure what the file lacks, writing it after every block."""
+def measure_all(suite: Suite, keep: Path, labels: Sequence[str] = ()) -> dict[Key, Measured]:
+    """Measure what the file lacks, writing it after every repetition."""
     scores = json.loads(keep.read_text()) if keep.exists() else {}
     known: dict[Key, Measured] = {}
-    for row, block in wanted(suite):
+    for row, block in wanted(suite, labels):
         key = (row.task, row.label, block)
         if key_text(key) not in scores:
             made = measure(row, block, block % suite.header.bases)
@@ -152,11 +154,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n", maxsplit=1)[0])
     parser.add_argument("suite")
+    parser.add_argument(
+        "--row", action="append", default=[], metavar="LABEL", help="only this row; repeatable"
+    )
     parser.add_argument("--keep", type=Path, required=True)
     parser.add_argument("--against", type=Path, help="a run of the suite, to compare scores with")
     given = parser.parse_args(arguments)
     suite = load_suite(given.suite)
-    known = measure_all(suite, given.keep)
+    unknown = set(given.row) - {row.label for row in suite.workloads}
+    if unknown:
+        parser.error(f"{given.suite} has no row {', '.join(sorted(unknown))}")
+    known = measure_all(suite, given.keep, given.row)
     print("\n".join(show(suite, known)))
     if given.against:
         compared, unequal = differing(known, RunReader(given.against))

@@ -1,0 +1,47 @@
+"""The suites of the LoRAE study by protocol 2 hold what the protocol chooses from the kept scores of the search."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tunebench.harness.config.suite import load_suite
+from tunebench.harness.study import protocol
+
+KEPT = json.loads(
+    (Path(__file__).parents[3] / "benchmarks" / "lorae_rates_2.json").read_text(encoding="utf-8")
+)
+COMPARED = ("ft-all", "lorae-r4")
+
+
+def scores(task, label):
+    """Return the kept scores of a method on the main track: epochs -> rate -> cell -> score."""
+    kept: dict[int, dict[float, dict[int, float | None]]] = {}
+    for key, cells in KEPT["scores"].items():
+        of_task, track, of_label, epochs, rate = key.split(" | ")
+        if (of_task, track, of_label) == (task, "main", label):
+            kept.setdefault(int(epochs), {})[float(rate)] = dict(enumerate(cells))
+    return kept
+
+
+@pytest.mark.parametrize("task", sorted({key.split(" | ")[0] for key in KEPT["scores"]}))
+def test_rates_and_steps_of_a_suite_are_those_that_the_protocol_chooses(task):
+    rows = {row.label: row for row in load_suite(f"lorae-study-2-{task}").workloads}
+    means, searched = {}, set()
+    for label in COMPARED:
+        kept = scores(task, label)
+        at_suite, doubled = sorted(
+            kept
+        )  # epochs on half of the pool: those of the suite's steps, and twice as many
+        chosen = protocol.choose(kept[at_suite])
+        assert chosen.stands
+        assert rows[label].params["lr"] == pytest.approx(chosen.rate)
+        assert list(kept[doubled]) == [chosen.rate], "steps are doubled at the chosen rate"
+        again = protocol.choose(kept[doubled]).mean
+        means[label] = {at_suite: chosen.mean, doubled: again}
+        searched.add(tuple(sorted(kept[at_suite])))
+    assert len(searched) == 1, "both were searched at the same rates"
+    # Folds leave half of the pool, so twice the epochs make the suite's steps.
+    assert protocol.steps_for_all(means) == 2 * rows["ft-all"].params["epochs"]
