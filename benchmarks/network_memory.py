@@ -17,12 +17,12 @@ import subprocess
 import sys
 from typing import Any
 
+from tunebench.workloads.marks.peak_memory import Watch, map_large_blocks
 from tunebench.workloads.methods import memory, table
 from tunebench.workloads.methods.plan import Plan
 from tunebench.workloads.methods.plan import plan as make_plan
 from tunebench.workloads.models import NETWORKS, counted
 from tunebench.workloads.run import max_batch
-from tunebench.workloads.run.peak_memory import Watch, map_large_blocks
 
 METHODS = (
     "ft-all", "ft-last", "ft-bias", "lora-last", "lorae", "lora-fa", "mezo", "ft-all+checkpoint", "lora-fa+checkpoint"

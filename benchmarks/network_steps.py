@@ -32,7 +32,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 from tunebench.workloads import artefact, marks
 from tunebench.workloads.engines import load_engine
 from tunebench.workloads.engines.session import no_mark
-from tunebench.workloads.run.peak_memory import resident_b
+from tunebench.workloads.marks.peak_memory import resident_b
 from tunebench.workloads.tasks import spec
 from tunebench.workloads.tasks.task import make_task
 

@@ -34,8 +34,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from tunebench.harness.config.peft_file import peft_keys
 from tunebench.harness.config.suite_compress import chain_of, chain_params, transforms_of
-from tunebench.harness.config.suite_schema import LEVELS, Header, SuiteFile, WorkloadEntry
+from tunebench.harness.config.suite_schema import LEVELS, SUITE_FOLDER, Header, SuiteFile, WorkloadEntry
 from tunebench.harness.config.toml import read_toml, validate
 from tunebench.harness.errors import UsageError
 from tunebench.reports.stats import sequential
@@ -50,6 +51,8 @@ _SUITES = "tunebench.harness.config.suites"
 #: No run has more blocks, whatever asks for them.
 MAX_BLOCKS = 1000
 
+#: The row of the table that a file of peft's is: adapters beside layers, on those that it names.
+PEFT_METHOD = "lora-all"
 #: Engines of workloads that none of ours runs: a command of the user's own, an idle baseline.
 NO_ENGINES = ("own", "none")
 
@@ -355,8 +358,13 @@ def load_suite(name_or_file: str) -> Suite:
 
 
 def _load(path: Path) -> Suite:
-    parsed = validate(SuiteFile, read_toml(path, "suite"), path, _place)
     root = path.resolve().parent
+    tables = _with_peft(read_toml(path, "suite"), root, path)
+    inside = SUITE_FOLDER.set(root)
+    try:
+        parsed = validate(SuiteFile, tables, path, _place)
+    finally:
+        SUITE_FOLDER.reset(inside)
     workloads: list[Workload] = []
     for entry in parsed.workload:
         workloads.extend(_inferring(entry, parsed) if entry.runtime else _cells(entry, parsed))
@@ -376,6 +384,31 @@ def _load(path: Path) -> Suite:
     _check_blocks(parsed.suite, workloads, path)
     _check_files(workloads, root, path)
     return Suite(parsed.suite, tuple(workloads), baselines, root)
+
+
+def _with_peft(tables: dict[str, Any], root: Path, path: Path) -> dict[str, Any]:
+    """Return the tables with what each ``peft`` file says in the place of a method.
+
+    Raises:
+        UsageError: the file asks for what is not run, or a key beside it says what the file says.
+    """
+    entries = tables.get("workload")
+    if not isinstance(entries, list):
+        return tables
+    made = []
+    for entry in entries:
+        if not isinstance(entry, dict) or not isinstance(entry.get("peft"), str):
+            made.append(entry)
+            continue
+        twice = [key for key in ("methods", "rank", "alpha", "scale", "targets", "head") if key in entry]
+        if twice:
+            raise UsageError(
+                f"{path}: {twice[0]!r} beside 'peft': {entry['peft']} says it, leave {twice[0]!r} out"
+            )
+        file = root / Path(entry["peft"]).expanduser()
+        usual = {"methods": [PEFT_METHOD], "label": file.stem[:64] or "peft"}
+        made.append({**usual, **entry, **peft_keys(file)})
+    return {**tables, "workload": made}
 
 
 def _params(entry: WorkloadEntry, header: Header, name: str) -> dict[str, Any]:
@@ -400,6 +433,8 @@ def _params(entry: WorkloadEntry, header: Header, name: str) -> dict[str, Any]:
         return params | ({"scale": entry.alpha / entry.rank} if entry.alpha is not None else {})
     row = find_method(name)
     asked = [key for key in entry.asked if honours(row, key)]
+    if (targets := entry.targets_of(name)) is not None:
+        params["targets"] = targets
     if entry.seq_len is not None:
         params["seq_len"] = entry.seq_len
     if "alpha" in asked:

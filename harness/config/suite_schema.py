@@ -6,6 +6,8 @@ An example stands in :mod:`tunebench.harness.config.suite`.
 from __future__ import annotations
 
 import json
+from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -28,10 +30,10 @@ from tunebench.workloads.methods.plan import unfit
 from tunebench.workloads.methods.skips import USUAL, Skips, parse_skips
 from tunebench.workloads.models import MODELS, checked_graph, find_model
 from tunebench.workloads.models.graph import LANGUAGE, ROWS, TEXT, Graph
-from tunebench.workloads.models.language import is_text_model
+from tunebench.workloads.models.language import SHAPE, is_text_model
 from tunebench.workloads.prepare.bases import FIRST_DEVELOPMENT_BASE
 from tunebench.workloads.tasks import training as trainings
-from tunebench.workloads.tasks.spec import DTYPES
+from tunebench.workloads.tasks.spec import DTYPES, parse_targets
 from tunebench.workloads.tasks.training import PLAIN, Training
 from tunebench.workloads.updates import parse_form
 
@@ -39,6 +41,8 @@ Level = Literal["smoke", "demo", "quick", "nightly", "paper"]
 LEVELS: tuple[Level, ...] = ("smoke", "demo", "quick", "nightly", "paper")
 
 _DEVICES = ("cpu", "cuda")
+#: Where the suite's file lies while it is read; None of a suite that is no file.
+SUITE_FOLDER: ContextVar[Path | None] = ContextVar("suite_folder", default=None)
 #: Names that a key may have, of keys of training.
 _WORDS = {
     "optimizer": trainings.OPTIMIZERS,
@@ -262,6 +266,13 @@ class WorkloadEntry(_Strict):
     seq_len: int | None = Field(
         default=None, ge=2, le=512, description="transformers: tokens of a text at most; default 96"
     )
+    peft: str | None = Field(
+        default=None,
+        description="transformers: an adapter_config.json of peft in place of 'methods', from the suite's file on",
+    )
+    targets: list[str] | str | None = Field(
+        default=None, description="transformers: layers that get adapters, as peft's target_modules"
+    )
     build: str | None = Field(
         default=None, description="native engine: CPU variant; default: the board's best"
     )
@@ -342,7 +353,7 @@ class WorkloadEntry(_Strict):
         for name in self.chains:
             if not 1 <= len(name) <= 64:
                 raise ValueError(f"'chains': {name[:70]!r} is no name of 1 to 64 characters")
-        self._check_data(self.model, self.dataset)
+        self._check_data(self.model)
         if find_model(self.model).task not in (ROWS, "classify"):
             raise ValueError(f"model {self.model!r}: runtimes run classifiers of images or rows so far")
 
@@ -356,16 +367,15 @@ class WorkloadEntry(_Strict):
             )
         if self.module is not None and self.command is not None:
             raise ValueError("'module' and 'command' exclude each other")
-        if self.checkpoint:
-            raise ValueError("'checkpoint' goes with built-in methods")
-        if self.dtype != "float32":
-            raise ValueError(
-                "'dtype' goes with built-in methods; hand a method of your own what it needs by 'params'"
-            )
-        if self.seq_len is not None:
-            raise ValueError(
-                "'seq_len' goes with built-in methods; hand a method of your own what it needs by 'params'"
-            )
+        asked = {
+            "checkpoint": self.checkpoint, "dtype": self.dtype != "float32", "peft": self.peft is not None,
+            "targets": self.targets is not None, "seq_len": self.seq_len is not None,
+        }  # fmt: skip
+        for key, given in asked.items():
+            if given:
+                raise ValueError(
+                    f"{key!r} goes with built-in methods; hand a method of your own what it needs by 'params'"
+                )
         if self.skips.changed:
             raise ValueError(f"'{self.skips.changed[0]}' goes with built-in methods of skip adapters")
         if self.methods:
@@ -386,7 +396,7 @@ class WorkloadEntry(_Strict):
             raise ValueError("'dataset', 'model' and 'methods' are needed (or 'module' or 'command')")
         if self.label and len(self.methods) != 1:
             raise ValueError("'label' renames one method; this workload has several")
-        self._check_data(self.model, self.dataset)
+        self._check_data(self.model)
         self._check_start(self.model)
         self._check_engine(self.model)
         if self.seq_len is not None and not is_text_model(self.model):
@@ -399,6 +409,7 @@ class WorkloadEntry(_Strict):
                     f"method {name!r} does not apply to model {self.model!r}{reason}; those that do: {fitting}"
                 )
         self._check_keys(self.model)
+        self._check_targets(self.model)
         self._check_plans()
 
     def _check_start(self, model: str) -> None:
@@ -411,14 +422,28 @@ class WorkloadEntry(_Strict):
         if find_model(model).task != "classify":
             raise ValueError(f"'start' compresses classifiers of images; model {model!r} is none")
 
-    @staticmethod
-    def _check_data(model: str, dataset: str) -> None:
+    def _check_data(self, model: str) -> None:
         wanted = (TEXT, LANGUAGE) if is_text_model(model) else (find_model(model).task,)
-        if data_sets.dataset_module(dataset).TASK not in wanted:
+        if self._task() not in wanted:
             sets = [name for name in data_sets.DATASETS if data_sets.dataset_module(name).TASK in wanted]
             own = f", or {data_sets.FILE_PREFIX}PATH" if is_text_model(model) else ""
             raise ValueError(
-                f"model {model!r} does not take data set {dataset!r}; those it takes: {', '.join(sets)}{own}"
+                f"model {model!r} does not take data set {self.dataset!r}; those it takes: {', '.join(sets)}{own}"
+            )
+
+    def targets_of(self, name: str) -> list[str] | str | None:
+        """Return which layers a method gives adapters to; None: by its rule. Beside one that asks, others go without."""
+        return self.targets if table.method(name).adapters == table.OWN_ALL else None
+
+    def _check_targets(self, model: str) -> None:
+        if self.targets is None:
+            return
+        parse_targets(model, self.targets)
+        if all(self.targets_of(name) is None for name in self.methods):
+            fitting = [name for name in table.methods_of(model) if self.targets_of(name) is not None]
+            raise ValueError(
+                f"'targets' names layers that get adapters, {', '.join(self.methods)} put them elsewhere; methods of "
+                f"model {model!r} that take it: {', '.join(fitting)}"
             )
 
     def checkpoints(self, name: str) -> bool:
@@ -433,7 +458,15 @@ class WorkloadEntry(_Strict):
         return unfit(table.method(name), self._graph())
 
     def _graph(self) -> Graph:
-        return checked_graph(str(self.model), data_sets.dataset_module(str(self.dataset)).TASK)
+        return checked_graph(str(self.model), self._task())
+
+    def _task(self) -> str:
+        """Return what the data set is for; a file of the user's own is looked for from the suite's file on."""
+        name, root = str(self.dataset), SUITE_FOLDER.get()
+        if root is not None and name.startswith(data_sets.FILE_PREFIX):
+            path = root / Path(name.removeprefix(data_sets.FILE_PREFIX)).expanduser()
+            name = f"{data_sets.FILE_PREFIX}{path}"
+        return data_sets.dataset_module(name).TASK
 
     @property
     def skips(self) -> Skips:
@@ -466,6 +499,7 @@ class WorkloadEntry(_Strict):
     def _check_plans(self) -> None:
         """Refuse what no board could plan: a cache of what every step changes, keys of BatchNorm where there is none."""
         graph = self._graph()
+        shape = str(self.model).startswith(f"{SHAPE}:")
         rows = [table.method(name) for name in self.methods]
         checkpointing = any(self.checkpoints(name) for name in self.methods)
         skipping = any(row.adapters == table.SKIP for row in rows)
@@ -473,9 +507,10 @@ class WorkloadEntry(_Strict):
             skips = self.skips if row.adapters == table.SKIP or not skipping else USUAL
             again = self.checkpoint and (self.checkpoints(name) or not checkpointing)
             keys = {key: getattr(self, key) for key in table.OWN_KEYS if table.honours(row, key)}
-            engines.check_plan(
-                self.engine, name, make_plan(row, graph, self.rank, skips=skips, checkpoint=again, **keys)
-            )
+            # What layers a wheel's or a folder's model has is known once it is read.
+            targets = self.targets_of(name) if shape else None
+            made = make_plan(row, graph, self.rank, skips=skips, checkpoint=again, targets=targets, **keys)
+            engines.check_plan(self.engine, name, made)
 
     def _check_engine(self, model: str) -> None:
         engine = engines.find_engine(self.engine)

@@ -90,8 +90,8 @@ def _native(plan: Plan, batch: int, state_floats: int) -> step_memory.Memory:
 #: engine -> what it takes
 TAKINGS: Mapping[str, Taking] = {
     "torch": Taking(_torch, STEP_FACTOR, PROCESS_MORE_B, TAKEN_MB),
-    "transformers": Taking(_torch, STEP_FACTOR, PROCESS_MORE_B, TRANSFORMERS_TAKEN_MB),
     "native": Taking(_native, 1.0, NATIVE_MORE_B, NATIVE_TAKEN_MB),
+    "transformers": Taking(_torch, STEP_FACTOR, PROCESS_MORE_B, TRANSFORMERS_TAKEN_MB),
 }
 
 

@@ -61,7 +61,9 @@ class LanguageSection(Section):
     def view(self, page: Page) -> _View | None:
         """Return a row a method that counted its tokens, and the phases of its instrumented repetition."""
         by_id = {rep.rep_id: rep for rep in page.reader.repetitions}
-        cells, phases, notes = [], [], list[str]()
+        cells: list[list[str]] = []
+        phases: list[list[str]] = []
+        notes: list[str] = []
         for row in page.summary.rows:
             reps = [by_id[name] for name in row.rep_ids if name in by_id]
             if not any(_TOKENS in rep.metrics for rep in reps):

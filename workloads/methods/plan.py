@@ -14,7 +14,7 @@ Skip adapters of a network with branches are nodes of its graph (:mod:`tunebench
 train.
 """
 
-from typing import Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from tunebench.workloads.errors import WorkloadError
 from tunebench.workloads.methods import skips as skipping
@@ -30,6 +30,7 @@ from tunebench.workloads.methods.table import (
     LAST,
     METHODS,
     NONE,
+    OWN_ALL,
     OWN_LAST,
     SKIP,
     Method,
@@ -45,8 +46,10 @@ from tunebench.workloads.models.graph import (
     shapes_of,
     weight_shapes,
 )
-from tunebench.workloads.models.language import FAMILY, OUTPUT
+from tunebench.workloads.models.language import FAMILY, OUTPUT, is_target, module_name
 
+#: names of layers, or one regular expression
+Targets = Union[str, Sequence[str]]
 #: of a BatchNorm, as a weights artefact names them; they are no parameters
 STATISTICS = ("mean", "variance")
 
@@ -164,6 +167,7 @@ def plan(
     *,
     skips: Skips = skipping.USUAL,
     checkpoint: bool = False,
+    targets: Optional[Targets] = None,
 ) -> Plan:
     """Apply a method to a network.
 
@@ -174,6 +178,7 @@ def plan(
         batchnorm, head: the workload's keys of these names (:class:`tunebench.workloads.tasks.training.Training`).
         skips: which blocks of a network with branches get skip adapters, and how they are pooled.
         checkpoint: values of a network's blocks are computed again in the backward pass.
+        targets: which layers of a transformer get an adapter, as peft's ``target_modules``; None: by the method's rule.
 
     Raises:
         UnsupportedMethod: the pair does not fit, or the keys do not fit the method or the network; names what does.
@@ -209,6 +214,8 @@ def plan(
         weights += tuple(node.name for node in graph.added)
     else:
         adapters = _adapters(row.adapters, graph, rank, skipped)
+        if targets is not None:
+            adapters = _targeted(row, graph, rank, targets, skipped)
     made = Plan(
         graph, weights, biases, adapters, rank, skipped, (), False,
         norms=normed if any(value.endswith("affine") for value in does) else (),
@@ -345,6 +352,34 @@ def _adapters(where: str, graph: Graph, rank: int, skipped: Dict[str, str]) -> T
         elif reason:
             skipped[node.name] = reason
     return tuple(adapters)
+
+
+def _targeted(
+    row: Method, graph: Graph, rank: int, targets: Targets, skipped: Dict[str, str]
+) -> Tuple[Adapter, ...]:
+    """Return an adapter for each layer that is named.
+
+    Raises:
+        UnsupportedMethod: the method has no adapters on all layers, or a name fits no layer that may have one.
+    """
+    if row.adapters != OWN_ALL or graph.task not in (TEXT, LANGUAGE):
+        fitting = [other.name for other in METHODS if other.adapters == OWN_ALL and _applies(other, graph)]
+        raise UnsupportedMethod(
+            "workload.targets names layers of a transformer, method %r on model %r puts adapters by a rule of its own; "
+            "methods that take it: %s" % (row.name, graph.name, ", ".join(fitting) or "none for this model")
+        )
+    maps = [node for node in graph.layers if node.op in ("project", "linear")]
+    named: Sequence[str] = [targets] if isinstance(targets, str) else targets
+    for name in named:
+        wanted: Targets = name if isinstance(targets, str) else (name,)
+        if not any(is_target(node.name, wanted) for node in maps):
+            ends = sorted({module_name(node.name).rpartition(".")[2] for node in maps})
+            raise UnsupportedMethod(
+                "workload.targets has %r, which names no linear layer of model %r; their names end in: %s"
+                % (name, graph.name, ", ".join(ends))
+            )
+    skipped.clear()
+    return tuple(_adapter(node.name, node, node, rank) for node in maps if is_target(node.name, targets))
 
 
 def _adapter(name: str, start: Node, end: Node, rank: int) -> Adapter:

@@ -11,7 +11,7 @@ weights artefact names what an engine loads. Position codes without weights (rot
 """
 
 import re
-from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple, Union
 
 from tunebench.workloads.models.graph import INPUT, LANGUAGE, TEXT, Builder, Graph, Node, UnsupportedModel
 
@@ -20,6 +20,8 @@ PYPI, FOLDER, SHAPE = "pypi", "folder", "shape"
 SOURCES = (PYPI, FOLDER, SHAPE)
 #: what stands for every transformer in the table of methods
 FAMILY = "transformer"
+#: peft's word for every map of a trunk
+ALL_LINEAR = "all-linear"
 #: tokens of a text, unless the workload's key ``seq_len`` says otherwise
 SEQ_LEN = 96
 #: the node that holds the mean over a text's tokens, and the head that reads it
@@ -309,6 +311,43 @@ BLOCKS: Dict[str, str] = {
     "qwen2": "layers",
     "gemma3_text": "layers",
 }
+
+
+#: attributes of Hugging Face's modules with ``_`` in their names
+_ATTRIBUTES = (
+    "word_embeddings", "token_type_embeddings", "position_embeddings", "q_lin", "k_lin", "v_lin", "out_lin",
+    "sa_layer_norm", "output_layer_norm", "self_attn", "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj",
+    "down_proj", "input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm",
+    "post_feedforward_layernorm", "q_norm", "k_norm", "embed_tokens", OUTPUT,
+)  # fmt: skip
+_PARTS = re.compile("|".join(sorted(_ATTRIBUTES, key=len, reverse=True)) + "|[^_]+")
+#: what a whole model's names begin with, beside those of its trunk
+_PREFIXES = ("", "model.", "bert.", "distilbert.", "transformer.")
+
+
+def module_name(layer: str) -> str:
+    """Return the name of a layer's module in Hugging Face's trunk.
+
+    >>> module_name("layers_0_self_attn_q_proj"), module_name("encoder_layer_1_attention_self_query")
+    ('layers.0.self_attn.q_proj', 'encoder.layer.1.attention.self.query')
+    """
+    return ".".join(_PARTS.findall(layer))
+
+
+def is_target(layer: str, targets: Union[str, Sequence[str]]) -> bool:
+    """Return whether a map over tokens or a head gets an adapter, by the rules of peft's ``target_modules``.
+
+    Args:
+        layer: its name in the graph.
+        targets: names, of which one is the module's or the end of it behind a dot; a regular expression for the whole
+            name; or :data:`ALL_LINEAR`: every map but the head and the output over tokens.
+    """
+    name = module_name(layer)
+    if targets == ALL_LINEAR:
+        return layer not in (HEAD, OUTPUT)
+    if isinstance(targets, str):
+        return any(re.fullmatch(targets, prefix + name) for prefix in _PREFIXES)
+    return any(name == target or name.endswith("." + target) for target in targets)
 
 
 def known_config(model: str) -> Optional[Config]:

@@ -20,11 +20,11 @@ from tunebench.workloads.deploy import parent
 from tunebench.workloads.engines import check_dtype, check_plan, check_training, load_engine
 from tunebench.workloads.engines.session import Evaluation, Session, Told
 from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.marks.peak_memory import resident_b
 from tunebench.workloads.methods import macs
 from tunebench.workloads.models.graph import LANGUAGE, TEXT
 from tunebench.workloads.run.correctness import check
 from tunebench.workloads.run.own_module import OwnSession
-from tunebench.workloads.run.peak_memory import resident_b
 from tunebench.workloads.run.window import _fine_tune
 from tunebench.workloads.tasks.spec import Spec, SpecError, parse
 from tunebench.workloads.tasks.task import Task, make_task

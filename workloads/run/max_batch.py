@@ -23,13 +23,13 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, cast
 
 from tunebench.workloads import marks
 from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.marks.peak_memory import map_large_blocks, status_b
 from tunebench.workloads.methods import memory, table
 from tunebench.workloads.methods.memory import MOST_BATCH, MOST_SIDE, SIDE_STEP
 from tunebench.workloads.methods.plan import Plan
 from tunebench.workloads.methods.plan import plan as make_plan
 from tunebench.workloads.methods.skips import USUAL, parse_skips
 from tunebench.workloads.models import counted
-from tunebench.workloads.run.peak_memory import map_large_blocks, status_b
 from tunebench.workloads.tasks.training import BATCHNORMS, HEADS, OPTIMIZERS, PLAIN, Training
 
 #: Of the memory that is available, where no limit is given.

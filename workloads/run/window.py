@@ -5,7 +5,7 @@ from typing import Dict, List, NamedTuple, Optional
 
 from tunebench.workloads import marks
 from tunebench.workloads.engines.session import Session
-from tunebench.workloads.run.peak_memory import Watch
+from tunebench.workloads.marks.peak_memory import Watch
 from tunebench.workloads.tasks.spec import FLOAT16, Repeat, Spec
 
 

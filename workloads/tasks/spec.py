@@ -1,6 +1,7 @@
 """The workload of a job, checked: section ``workload`` of ``job.json``."""
 
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+import re
+from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 
 from tunebench.workloads import defaults
 from tunebench.workloads.errors import WorkloadError
@@ -71,6 +72,8 @@ class Spec(NamedTuple):
     checkpoint: bool = False
     #: tokens of a text at most; None of other data
     seq_len: Optional[int] = None
+    #: layers of a transformer that get adapters, as peft names them; None: by the method's rule
+    targets: Optional[Union[str, Tuple[str, ...]]] = None
 
     @property
     def update_batch(self) -> int:
@@ -121,7 +124,32 @@ def parse(workload: Dict[str, Any]) -> Spec:
         skips=parse_skips(get("skip_grid"), get("skip_blocks")),
         checkpoint=_flag("checkpoint", get("checkpoint", False)),
         seq_len=_seq_len(str(model), get("seq_len")),
+        targets=parse_targets(str(model), get("targets")),
     )
+
+
+def parse_targets(model: str, value: Any) -> Optional[Union[str, Tuple[str, ...]]]:
+    """Check the key ``targets``; None stands for the method's rule.
+
+    Raises:
+        SpecError: no names, no regular expression, or a model that is no transformer.
+    """
+    if value is None:
+        return None
+    if not is_text_model(model):
+        raise SpecError(
+            "workload.targets is %r, model %r is no transformer: leave the key out" % (value, model)
+        )
+    if isinstance(value, str) and value:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise SpecError("workload.targets is %r, no regular expression: %s" % (value, error)) from None
+        return value
+    names = value if isinstance(value, (list, tuple)) else ()
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise SpecError("workload.targets is %r, expected names of layers or a regular expression" % (value,))
+    return tuple(names)
 
 
 def _seq_len(model: str, value: Any) -> Optional[int]:

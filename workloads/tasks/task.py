@@ -126,6 +126,7 @@ def _planned(spec: Spec, row: table.Method, graph: Graph, data: Artefact, weight
         spec.training.head,
         skips=spec.skips,
         checkpoint=spec.checkpoint,
+        targets=spec.targets,
     )
     applied = applied._replace(dtype=spec.dtype, accumulate=spec.training.accumulate)
     for name, needed in weight_shapes(graph):

@@ -106,7 +106,7 @@ def test_a_method_whose_a_is_frozen_has_no_rate_of_b_over_it(tmp_path):
     )
 
 
-_OTHER = Training("adamw", "cosine", 1.0, 0.1, "reestimated", "trained", 4.0)
+_OTHER = Training("adamw", "cosine", 1.0, 0.1, "reestimated", "trained", 4.0, 2)
 
 
 def _model_of(engine: str) -> str:

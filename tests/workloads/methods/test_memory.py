@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tunebench.workloads.marks.peak_memory import Watch
 from tunebench.workloads.methods import memory, table
 from tunebench.workloads.methods import plan as plans
 from tunebench.workloads.models import counted
-from tunebench.workloads.run.peak_memory import Watch
 
 MODELS = ("unet-small", "resnet-small", "squeezenet-small", "mobilenetv2-small", "detector-small", "mobilenetv2",
           "efficientnet-lite0")  # fmt: skip

@@ -84,7 +84,7 @@ def test_inputs_of_another_width_are_refused():
     [
         ({"mode": "fast"}, r"workload\.mode is 'fast', allowed: timed, instrumented, check, energy"),
         ({"device": "tpu"}, r"workload\.device is 'tpu', allowed: cpu, cuda"),
-        ({"dtype": "float16"}, r"workload\.dtype is 'float16', allowed: float32"),
+        ({"dtype": "int8"}, r"workload\.dtype is 'int8', allowed: float32, bfloat16, float16"),
         ({"epochs": 0}, r"workload\.epochs is 0, expected an integer of at least 1"),
         ({"batch": 2.5}, r"workload\.batch is 2\.5"),
         ({"threads": True}, r"workload\.threads is True"),

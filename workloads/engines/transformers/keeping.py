@@ -15,7 +15,7 @@ import time
 from typing import Any, Callable, Dict, Sequence
 
 from tunebench.workloads.engines.session import Told
-from tunebench.workloads.run.peak_memory import Watch
+from tunebench.workloads.marks.peak_memory import Watch
 
 MERGE, SAVE, RELOAD = PHASES = ("merge", "save", "reload")
 #: of what is no part of the trunk
@@ -66,7 +66,7 @@ def _phase(name: str, told: Told, work: Callable[[], None]) -> bool:
     begun = time.monotonic()
     try:
         work()
-    except (OSError, MemoryError, RuntimeError) as error:  # torch's own out of memory is a RuntimeError
+    except Exception as error:  # noqa: BLE001  Hugging Face's code runs here; the result is there already
         told.has_none(name, why(error))
         return False
     seconds = time.monotonic() - begun

@@ -6,7 +6,7 @@ import sys
 import time
 
 from tunebench.workloads.engines.transformers.keeping import ANSWER, BESIDE, why
-from tunebench.workloads.run.peak_memory import status_b
+from tunebench.workloads.marks.peak_memory import status_b
 
 _TOKENS = 8
 
@@ -27,7 +27,7 @@ def main(folder: str) -> int:
             model(input_ids=torch.ones(1, _TOKENS, dtype=torch.int64))
         answer = {"seconds": time.monotonic() - begun, "peak_b": status_b("VmHWM")}
         del model, beside
-    except (ImportError, OSError, ValueError, MemoryError, RuntimeError) as error:
+    except Exception as error:  # noqa: BLE001  Hugging Face's code runs here, and one line is to be answered
         answer = {"reason": why(error)}
     print(ANSWER + json.dumps(answer), flush=True)
     return 0

@@ -21,11 +21,11 @@ from tunebench.workloads.engines.transformers.classifier import Classifier
 from tunebench.workloads.engines.transformers.classifier import version as package_version
 from tunebench.workloads.engines.transformers.descent import Descent, autocast
 from tunebench.workloads.engines.transformers.keeping import keep
+from tunebench.workloads.marks.peak_memory import Watch, status_b
 from tunebench.workloads.methods import memory
 from tunebench.workloads.methods.table import FORWARD_ONLY
 from tunebench.workloads.models.graph import LANGUAGE
 from tunebench.workloads.models.language import parse_source
-from tunebench.workloads.run.peak_memory import Watch, status_b
 from tunebench.workloads.tasks.metrics import balanced_accuracy
 from tunebench.workloads.tasks.task import Task
 

@@ -137,10 +137,27 @@ def test_lora_of_ours_and_of_peft_agree_over_50_steps(made, task_of):
     assert ours[-1] < ours[0]
 
 
+def test_a_users_adapter_config_loses_what_it_loses_with_peft_over_50_steps(made, task_of, tmp_path):
+    peft = pytest.importorskip("peft", reason="peft is not installed: pip install 'tunebench[language]'")
+    from tunebench.harness.config.peft_file import peft_keys
+
+    config = peft.LoraConfig(r=2, lora_alpha=6, target_modules=["query", "attention.output.dense"])
+    config.save_pretrained(tmp_path)  # all keys that peft writes
+    keys = peft_keys(tmp_path / "adapter_config.json")
+    session = session_of(task_of("lora-all", epochs=15, clip=1.0, weight_decay=0.01, **keys))
+    adapted = [adapter.end for adapter in session.plan.adapters]
+    assert len(adapted) == 4 and session.model.scale == 3.0
+    theirs = Peft(peft, made.folder, session, adapted, config)
+    steps = [rows for epoch in session.batches for rows in epoch][:50]
+    ours = [float(session.step(rows, no_mark)) for rows in steps]
+    assert ours == pytest.approx([theirs.step(rows) for rows in steps], rel=2e-4)
+    assert ours[-1] < ours[0]
+
+
 class Peft:
     """The same fine-tuning by peft and torch's own AdamW, from the same start values."""
 
-    def __init__(self, peft, folder, session, adapted):
+    def __init__(self, peft, folder, session, adapted, config=None):
         self.session = session
         trunk = transformers.AutoModel.from_pretrained(folder, add_pooling_layer=False)
         self.model = torch.nn.ModuleDict({"trunk": trunk, "classifier": torch.nn.Linear(16, 2)})
@@ -148,7 +165,7 @@ class Peft:
         with torch.no_grad():
             self.model["classifier"].weight.copy_(head.weight)
             self.model["classifier"].bias.copy_(head.bias)
-        config = peft.LoraConfig(
+        config = config or peft.LoraConfig(
             r=4, lora_alpha=4, target_modules=".*(query|key|value|dense|classifier)$", lora_dropout=0.0
         )
         self.model = peft.LoraModel(self.model, config, "default").eval()

@@ -29,6 +29,8 @@ def test_every_layer_of_the_graph_is_a_module_and_nothing_is_left_over(name):
     graph = language.build(name, config, 8, 2)
     trunk = classifier._trunk(config)
     assert classifier._places(trunk, graph.layers)
+    modules = dict(trunk.named_modules())
+    assert {language.module_name(node.name) for node in graph.layers} - {language.HEAD} <= set(modules)
     head = 2 * 16 + 2
     assert sum(item.numel() for item in trunk.parameters()) == graph.n_params - head
 
