@@ -34,7 +34,7 @@ def test_rates_and_steps_of_a_suite_are_those_that_the_protocol_chooses(task):
         kept = scores(task, label)
         at_suite, *doubled = sorted(
             kept
-        )  # epochs of the suite's steps on half of the pool, and their doublings
+        )  # epochs on half of the pool for the steps that the search began with, and doublings
         chosen = protocol.choose(kept[at_suite])
         assert chosen.stands
         assert rows[label].params["lr"] == pytest.approx(chosen.rate)
