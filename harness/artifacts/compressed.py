@@ -72,7 +72,7 @@ def compress(
             if row.key in made.impossible:
                 continue
             try:
-                path, sha256 = runner.artefact(row, cache_dir)
+                path, sha256 = runner.file_of(row, cache_dir)
             except ImportError:
                 made.impossible[row.key] = NO_TORCH
             except (DataUnavailable, WorkloadError) as error:
@@ -99,7 +99,7 @@ class _Runner:
         self._store = store
         self._chains: object | None = None
 
-    def artefact(self, row: Workload, cache_dir: Path) -> tuple[Path, str]:
+    def file_of(self, row: Workload, cache_dir: Path) -> tuple[Path, str]:
         """Return the file of a row's network and its SHA-256, made now if it is not there whole.
 
         Raises:
