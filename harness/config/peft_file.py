@@ -62,7 +62,7 @@ def peft_keys(path: Path) -> dict[str, Any]:
     )
     if type(rank) is not int or rank < 1:
         raise UsageError(f"{path}: r is {rank!r}, expected a whole number from 1")
-    if type(alpha) not in (int, float) or not 0 < alpha < float("inf"):
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 < alpha < float("inf"):
         raise UsageError(f"{path}: lora_alpha is {alpha!r}, expected a number above 0")
     named = isinstance(targets, list) and targets and all(isinstance(name, str) and name for name in targets)
     if not named and not (isinstance(targets, str) and targets):

@@ -419,7 +419,7 @@ def _params(entry: WorkloadEntry, header: Header, name: str) -> dict[str, Any]:
     hash and its series key, and no record tells what was not done. A method of the user's own, which knows no ``alpha``,
     gets ``scale``.
     """
-    params = {
+    params: dict[str, Any] = {
         "epochs": entry.epochs
         or header.epochs
         or defaults.epochs(entry.dataset or "own", entry.model or "own"),

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from typing import Any, Dict
 
 from tunebench.workloads.engines.transformers.keeping import ANSWER, BESIDE, why
 from tunebench.workloads.marks.peak_memory import status_b
@@ -13,6 +14,7 @@ _TOKENS = 8
 
 def main(folder: str) -> int:
     """Load it and say in one line how long that took and what was resident at most; imports do not count as time."""
+    answer: Dict[str, Any]
     try:
         import torch
         import transformers
