@@ -73,7 +73,7 @@ def ending_of(error: BaseException) -> Ending:
         return Ending(_noted(error, str(error)), EXIT_INFRA if error.disk else EXIT_USAGE)
     if isinstance(error, KeyboardInterrupt):
         return Ending("interrupted", EXIT_INTERRUPTED)
-    if isinstance(error, (TargetError, StoreLost)) or (isinstance(error, OSError) and error.strerror):
+    if isinstance(error, TargetError | StoreLost) or (isinstance(error, OSError) and error.strerror):
         return Ending(_noted(error, _one_line(str(error))), EXIT_INFRA)
     return Ending(_noted(error, _unforeseen(error)), EXIT_INFRA, foreseen=False)
 
