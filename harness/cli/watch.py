@@ -12,6 +12,7 @@ import typer
 from tunebench.harness.cli import completion
 from tunebench.harness.cli.options import RESULTS, JsonFlag, OutOption
 from tunebench.harness.errors import HarnessError, UsageError
+from tunebench.harness.hints import command
 
 if TYPE_CHECKING:
     from tunebench.harness.watch.view import Watch
@@ -96,7 +97,8 @@ def _serve(watched: Watch, port: int) -> None:
         server = listening(feed, port)
     except OSError as error:
         raise HarnessError(
-            f"--port {port}: cannot listen on 127.0.0.1: {error.strerror}; without --port a free one is taken"
+            f"--port {port}: cannot listen on 127.0.0.1: {error.strerror}; a free port is taken by "
+            f"{command('watch', str(watched.path), '--web')}"
         ) from None
     with server:
         tunnel = f"ssh -L {server.port}:127.0.0.1:{server.port} HOST"

@@ -141,5 +141,5 @@ class Listed:
     def power(self, ticket: Ticket, action: PowerAction) -> None:
         """Refuse: a meter with a switch does it (``tunebench meter power-cycle``)."""
         raise FarmError(
-            f"{ticket.board}: no farm switches its power; `tunebench meter power-cycle` does, with a meter"
+            f"{ticket.board}: no farm switches its power; `tunebench meter power-cycle {ticket.board}` does, with a meter"
         )

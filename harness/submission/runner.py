@@ -25,10 +25,11 @@ def main(folder: Path, lock: int | None) -> None:
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
     os.set_inheritable(lock, False)
-    words = (workdir.read_json(str(folder / ASKED)) or {}).get("words") or []
+    asked = (workdir.read_json(str(folder / ASKED)) or {}).get("words") or []
+    words = ("run", "--json", *map(str, asked))
     with (folder / LOG).open("ab") as log, (folder / PRINTED).open("wb") as printed:
         run = subprocess.Popen(
-            [sys.executable, "-m", "tunebench", "run", "--json", *map(str, words)],
+            (sys.executable, "-m", "tunebench", *words),
             stdin=subprocess.DEVNULL,
             stdout=printed,
             stderr=log,

@@ -161,7 +161,8 @@ class Peft:
         self.session = session
         trunk = transformers.AutoModel.from_pretrained(folder, add_pooling_layer=False)
         self.model = torch.nn.ModuleDict({"trunk": trunk, "classifier": torch.nn.Linear(16, 2)})
-        head = session.model.head.base
+        head = session.model.head
+        head = getattr(head, "base", head)  # without an adapter of its own it is the layer itself
         with torch.no_grad():
             self.model["classifier"].weight.copy_(head.weight)
             self.model["classifier"].bias.copy_(head.bias)
