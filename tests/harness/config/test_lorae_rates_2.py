@@ -9,10 +9,10 @@ import pytest
 
 from tunebench.harness.config.suite import load_suite
 from tunebench.harness.study import protocol
+from tunebench.reports.stats.non_inferiority import judge_non_inferiority, points_apart
 
-KEPT = json.loads(
-    (Path(__file__).parents[3] / "benchmarks" / "lorae_rates_2.json").read_text(encoding="utf-8")
-)
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
+KEPT = json.loads((BENCHMARKS / "lorae_rates_2.json").read_text(encoding="utf-8"))
 COMPARED = ("ft-all", "lorae-r4")
 
 
@@ -48,3 +48,26 @@ def test_rates_and_steps_of_a_suite_are_those_that_the_protocol_chooses(task):
     assert len(searched) == 1, "both were searched at the same rates"
     # Folds leave half of the pool, so twice the epochs make the suite's steps.
     assert protocol.steps_for_all(means) == 2 * rows["ft-all"].params["epochs"]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("classify", (0.40, 0.00, 0.83)),
+        ("classify-confirm", (0.57, 0.33, 0.77)),
+        ("detect", (0.22, -0.58, 0.90)),
+    ],
+)
+def test_what_the_page_claims_follows_from_the_kept_scores_at_the_suites_margin(name, told):
+    header = load_suite(f"lorae-study-2-{name}").header
+    by_label = {}
+    for key, (_, after, _) in json.loads(
+        (BENCHMARKS / "lorae_study_2" / f"{name}.json").read_text("utf-8")
+    ).items():
+        _, label, block = key.split(" | ")
+        by_label.setdefault(label, {})[int(block)] = after
+    theirs, mine = by_label[header.baseline], by_label[header.candidate]
+    assert len(theirs) == len(mine) == header.bases
+    apart = points_apart(theirs, mine)
+    assert (apart.shift, apart.low, apart.high) == pytest.approx(told, abs=0.006)
+    assert judge_non_inferiority(theirs, mine, header.margin).verdict == "NOT INFERIOR"
