@@ -226,11 +226,11 @@ def test_a_boards_library_gives_this_machines_losses_behind_a_trunk(
 @pytest.mark.parametrize("variant", ["armhf", "cortex-a53"])
 @pytest.mark.parametrize("network_of", [odd_network, flat_network])
 def test_a_boards_library_gives_this_machines_losses_of_adapters_in_any_network(
-    network_of, variant, library, tmp_path, losses_of
+    network_of, variant, library, tmp_path, losses_of, driver_for
 ):
     made = drawn_task(network_of(), "lora-all", 3, epochs=EPOCHS, lr=0.02, clip=1.0)
     write_adapted_case(made, tmp_path / "case")
-    theirs = _losses_on(variant, tmp_path / "case", tmp_path)
+    theirs = _losses_on(variant, tmp_path / "case", driver_for)
     _assert_same(theirs, losses_of(network.Session(made, library=library), EPOCHS))
 
 
@@ -241,9 +241,9 @@ def test_a_boards_library_gives_this_machines_losses_of_adapters_in_any_network(
     [("armhf", "squeezenet-small", "lorae"), ("cortex-a53", "resnet-small", "lorae")],
 )
 def test_a_boards_library_gives_this_machines_losses_of_adapters_in_the_trunk(
-    variant, model, method, small, library, tmp_path, losses_of
+    variant, model, method, small, library, tmp_path, losses_of, driver_for
 ):
     made = small(method, model, batch=3, epochs=EPOCHS, optimizer="adamw", lr=0.0005, clip=1.0)
     write_adapted_case(made, tmp_path / "case")
-    theirs = _losses_on(variant, tmp_path / "case", tmp_path)
+    theirs = _losses_on(variant, tmp_path / "case", driver_for)
     _assert_same(theirs, losses_of(network.Session(made, library=library), EPOCHS))
