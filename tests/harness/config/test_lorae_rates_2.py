@@ -42,12 +42,12 @@ def test_rates_and_steps_of_a_suite_are_those_that_the_protocol_chooses(task):
         assert all(list(kept[epochs]) == [chosen.rate] for epochs in doubled), (
             "steps are doubled at the chosen rate"
         )
+        searched.add(tuple(sorted(kept[at_suite])))
         if not doubled:
-            continue  # a suite that says that its steps were not searched
+            continue  # of a suite that says that its steps were not searched
         means[label] = {epochs: protocol.choose(kept[epochs]).mean for epochs in doubled} | {
             at_suite: chosen.mean
         }
-        searched.add(tuple(sorted(kept[at_suite])))
     assert len(searched) == 1, "both were searched at the same rates"
     # Folds leave half of the pool, so twice the epochs make the suite's steps.
     if means:
