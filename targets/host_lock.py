@@ -185,7 +185,8 @@ def _open(path: Path) -> int:
             except FileExistsError:
                 continue
             with contextlib.suppress(OSError):
-                os.fchmod(opened, 0o666)  # whatever the umask: all accounts lock it
+                # Whatever the umask: whoever holds it signs it, and what it says is for people only.
+                os.fchmod(opened, 0o666)  # nosec B103
         except PermissionError:
             opened = os.open(path, os.O_RDONLY | flags)
         if stat.S_ISREG(os.fstat(opened).st_mode):
