@@ -243,6 +243,9 @@ class Inference(Record):
     Float in, float out: what scales pixels and what makes a sample lie outside of the timer.
     """
 
+    # Older releases of pydantic take names that begin with model_ for their own.
+    model_config = ConfigDict(protected_namespaces=())
+
     runtime: str = Field(max_length=64)
     version: str = Field(max_length=200)
     chain: list[Annotated[str, Field(max_length=64)]] = Field(

@@ -27,6 +27,8 @@ def main(folder: Path, lock: int | None) -> None:
     os.set_inheritable(lock, False)
     asked = (workdir.read_json(str(folder / ASKED)) or {}).get("words") or []
     words = ("run", "--json", *map(str, asked))
+    # A shell that starts something in the background lets it ignore Ctrl-C, and what it starts, too.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     with (folder / LOG).open("ab") as log, (folder / PRINTED).open("wb") as printed:
         run = subprocess.Popen(
             (sys.executable, "-m", "tunebench", *words),

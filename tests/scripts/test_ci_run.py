@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ctrl_c import heed
+
 RUN = Path(__file__).parents[2] / ".ci" / "run"
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="no bash on this machine")
@@ -32,6 +34,7 @@ def ci(tmp_path):
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=heed,  # noqa: PLW1509 - no threads of ours yet
         )
 
     return start

@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from tests.ctrl_c import heed
 from tests.reports.campaigns import Campaign as Stored
 from tunebench.harness.cli.app import app
 from tunebench.harness.errors import ending_of
@@ -105,6 +106,7 @@ def test_ctrl_c_is_the_usual_way_to_leave(written):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        preexec_fn=heed,  # noqa: PLW1509 - no threads of ours yet
     )
     assert "running, 0 of 6" in process.stdout.readline()
     process.send_signal(signal.SIGINT)

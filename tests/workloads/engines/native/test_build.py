@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tunebench.workloads.engines.native import Library, NativeError, build, find_library, version
+from tunebench.workloads.engines.native.loader import ABI
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_a_file_that_is_no_library_or_an_older_one_is_refused(tmp_path, library,
     with pytest.raises(NativeError, match="is not a library of this engine"):
         Library(ctypes.CDLL(None)._name or "libc.so.6")
     monkeypatch.setattr("tunebench.workloads.engines.native.loader.ABI", 99)
-    with pytest.raises(NativeError, match="has interface 4, this engine needs 99"):
+    with pytest.raises(NativeError, match=f"has interface {ABI}, this engine needs 99"):
         Library(library.path)
 
 
