@@ -17,7 +17,12 @@ import pytest
 from tests.boards import trees
 
 #: Fixtures that tests of several rooms use.
-pytest_plugins = ["tests.fixtures.installed", "tests.fixtures.meters", "tests.fixtures.mounts"]
+pytest_plugins = [
+    "tests.fixtures.browser",
+    "tests.fixtures.installed",
+    "tests.fixtures.meters",
+    "tests.fixtures.mounts",
+]
 
 _DATA = ("TUNEBENCH_DATA", "TUNEBENCH_CAPTURES")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from pathlib import Path
 
@@ -14,20 +13,6 @@ from tunebench.harness.watch.web import Feed, WatchServer
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 EVIL = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">\x1b[31m\u202e"
-
-
-@pytest.fixture
-def browser():
-    """Chromium; skips where playwright or a Chromium is missing."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no chromium in PATH")
-    with api.sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-        instance = playwright.chromium.launch(executable_path=chromium, args=flags)
-        yield instance
-        instance.close()
 
 
 def test_the_page_fills_itself_hostile_lines_are_text_and_axe_finds_nothing(written, browser):

@@ -1,8 +1,7 @@
-"""A real browser for the pages: Debian's Chromium through playwright; an opened page must stay silent and offline."""
+"""Pages for the browser; one that is opened must stay silent and offline."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,26 +12,6 @@ from tunebench.reports.results import RunReader
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\x1b[31mred\x1b]0;t\x07\u202e{{7*7}}"
 LONG = "x" * 1_000_000
-
-
-@pytest.fixture(scope="package")
-def browser():
-    """Chromium; skips where playwright or a Chromium is missing."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no chromium in PATH")
-    flags = [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--no-first-run",
-        "--disable-sync",
-    ]
-    with api.sync_playwright() as playwright:
-        instance = playwright.chromium.launch(executable_path=chromium, args=flags)
-        yield instance
-        instance.close()
 
 
 @pytest.fixture(scope="package")
