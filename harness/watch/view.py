@@ -18,7 +18,7 @@ from statistics import median
 from tunebench.harness.campaign.progress import describe
 from tunebench.harness.planning.durations import durations_below
 from tunebench.harness.planning.repetition import DurationKey, key_of
-from tunebench.harness.planning.runs.status import ROOT_DEPTH, is_open, left_s_of, words_of
+from tunebench.harness.planning.runs.status import ROOT_DEPTH, BoardStatus, is_open, left_s_of, words_of
 from tunebench.harness.planning.runs.unfinished import continuing
 from tunebench.reports.records import PLAN_SCHEMA, Repetition
 from tunebench.reports.results import ResultsError, is_being_written
@@ -39,30 +39,20 @@ _TAIL_B = 256
 
 
 @dataclass(frozen=True, slots=True)
-class BoardView:
+class BoardView(BoardStatus):
     """How far a board is, and how it does.
 
     Attributes:
-        done: planned repetitions that need nothing more.
-        now: what runs on it, by the plan; None: nothing is left, nobody measures, or the board is missing.
-        left_s: predicted seconds of the rest of its queue; None: nothing is left, or nothing is known.
         temp_c: at the end of its newest repetition that says so.
         temp_max_c: the highest of this run.
         invalid: records that are not valid measurements (verdict ``invalid``).
         last: its newest records, the newest first, each with its verdict.
-        missing: why its queue was left open; None: it was not.
     """
 
-    board_id: str
-    done: int
-    planned: int
-    now: str | None = None
-    left_s: float | None = None
     temp_c: float | None = None
     temp_max_c: float | None = None
     invalid: int = 0
     last: tuple[str, ...] = ()
-    missing: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

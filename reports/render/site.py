@@ -193,9 +193,11 @@ def _tiers(database: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[str, ...
     ).fetchall():
         was = before.get(board)
         if was is not None:
-            told = [name for name, a, b in zip(names, was, now, strict=True) if a != b and None not in (a, b)]
-            if told:
-                changes.setdefault(board, []).append((_day(night), ", ".join(told)))
+            changed = [
+                name for name, a, b in zip(names, was, now, strict=True) if a != b and None not in (a, b)
+            ]
+            if changed:
+                changes.setdefault(board, []).append((_day(night), ", ".join(changed)))
         before[board] = tuple(now)
     return changes
 
@@ -317,9 +319,9 @@ def _run_parts(lab: _Lab, run: _Run, report_link: ReportLink) -> list[Part]:
     boards: list[list[Cell]] = [
         [Link(board, "../" + _board_page(board)), *map(str, run.sums(board))] for board in sorted(run.counts)
     ]
-    told: list[Sequence[Cell]] = [*facts, ("report", _report(run, report_link, 1))]
+    summary: list[Sequence[Cell]] = [*facts, ("report", _report(run, report_link, 1))]
     return [
-        Part("The run", table=Table("What it was", ("what", "value"), told)),
+        Part("The run", table=Table("What it was", ("what", "value"), summary)),
         Part("Boards", table=Table("How repetitions ended", ("board", *_COUNTED), boards)),
         Part(
             "Series", table=Table("Medians of the night", ("series", "median", "why it does not count"), rows)

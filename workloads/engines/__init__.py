@@ -16,7 +16,7 @@ On boards there are no entry points: the payload of a suite that uses the engine
 """
 
 import importlib
-from typing import Any, Dict, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 from tunebench.workloads.methods.plan import Plan
 from tunebench.workloads.methods.table import FORWARD_ONLY, keeping_trunk
@@ -174,14 +174,10 @@ def check_training(name: str, training: Training, model: str = "mlp") -> None:
     engine = find_engine(name)
     for key in training.changed:
         if key not in engine.training:
-            able = [
-                other
-                for other, entry in ENGINES.items()
-                if key in entry.training and entry.runs(model, DEVICES[0], 1)
-            ]
+            able = _running(model, [other for other, entry in ENGINES.items() if key in entry.training])
             raise SpecError(
                 "engine %r does not have %s = %r; engines that do: %s"
-                % (name, key, getattr(training, key), ", ".join(able) or "none of this version")
+                % (name, key, getattr(training, key), able)
             )
 
 
@@ -193,15 +189,17 @@ def check_dtype(name: str, dtype: str, model: str = "mlp") -> None:
     """
     engine = find_engine(name)
     if dtype not in engine.dtypes:
-        able = [
-            other
-            for other, entry in ENGINES.items()
-            if dtype in entry.dtypes and entry.runs(model, DEVICES[0], 1)
-        ]
+        able = _running(model, [other for other, entry in ENGINES.items() if dtype in entry.dtypes])
         raise SpecError(
             "engine %r computes in %s, not in dtype = %r; engines that do for model %r: %s"
-            % (name, ", ".join(engine.dtypes), dtype, model, ", ".join(able) or "none of this version")
+            % (name, ", ".join(engine.dtypes), dtype, model, able)
         )
+
+
+def _running(model: str, engines: List[str]) -> str:
+    """Return those engines that run a model, for a sentence."""
+    able = [name for name in engines if ENGINES[name].runs(model, DEVICES[0], 1)]
+    return ", ".join(able) or "none of this version"
 
 
 def check_plan(name: str, method: str, plan: Plan) -> None:

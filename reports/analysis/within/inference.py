@@ -66,11 +66,11 @@ def no_claim(used: Sequence[Repetition]) -> str | None:
 
 def _simulated(all_of: Sequence[Inference]) -> tuple[bool | None, str | None]:
     """Return what most repetitions say that could tell, and the most frequent reason of those."""
-    told = [inference for inference in all_of if inference.simulated is not None]
-    if not told:
+    measured = [inference for inference in all_of if inference.simulated is not None]
+    if not measured:
         return None, next((inference.simulated_reason for inference in all_of), None)
-    yes = [inference for inference in told if inference.simulated]
-    if 2 * len(yes) <= len(told):
+    yes = [inference for inference in measured if inference.simulated]
+    if 2 * len(yes) <= len(measured):
         return False, None
     reasons = Counter(inference.simulated_reason for inference in yes)
     return True, reasons.most_common(1)[0][0]

@@ -122,12 +122,12 @@ def series_view(
 ) -> SeriesView:
     """Return a series over all the nights of a store; there is at least one."""
     line = _line(series, list(nights), decisions, scrub, most=len(nights))
-    told = [
+    notes_by_night = [
         (night.t_utc, words)
         for night, notes in zip(line.nights, line.notes, strict=True)
         for _, words in notes
     ]
-    return SeriesView(_figure(0, line), _cells(line), told)
+    return SeriesView(_figure(0, line), _cells(line), notes_by_night)
 
 
 def _line(
