@@ -22,6 +22,8 @@ MAX_NOISE_B = 1024 * 1024
 SLOWEST_B_PER_S = 20e3
 #: How often a wait for output looks at standard error: at first, and at least.
 _SLICE_S, _LONGEST_SLICE_S = 0.25, 2.0
+#: How long after its last channel a connection that is lost may take to end.
+_LINK_END_S = 0.5
 
 
 class Status(Protocol):
@@ -125,7 +127,8 @@ class Duplex:
         what: names the board and command in errors.
         watchdog: bounds writes to the socket.
         timeout_s: default bound of each wait.
-        link_is_up: tells whether the connection that carries the channel is up.
+        link_ended: waits at most so many seconds for the end of the connection that carries the channel; tells whether
+            it has ended.
     """
 
     def __init__(
@@ -134,10 +137,10 @@ class Duplex:
         what: str,
         watchdog: Watchdog,
         timeout_s: float = 60.0,
-        link_is_up: Callable[[], bool] = lambda: True,
+        link_ended: Callable[[float], bool] = lambda wait_s: False,
     ) -> None:
         self._channel = channel
-        self._link_is_up = link_is_up
+        self._link_ended = link_ended
         self._what = what
         self._watchdog = watchdog
         self._timeout_s = timeout_s
@@ -270,7 +273,7 @@ class Duplex:
         if not self._channel.status_event.wait(timeout_s):
             raise LinkError(f"{self._what}: no exit status within {timeout_s:g} s")
         status = int(self._channel.exit_status)
-        if status < 0 and not self._link_is_up():
+        if status < 0 and self._link_ended(_LINK_END_S):
             raise LinkError(f"{self._what}: the connection broke before the command ended")
         return status if status >= 0 else None
 
@@ -333,9 +336,9 @@ class Duplex:
 
         A status counts also where the link is down: servers hang up after their only command (TinySSH).
         """
-        wait_s = 5.0 if self._link_is_up() else 1.0
+        wait_s = 1.0 if self._link_ended(0.0) else 5.0
         status = self._channel.exit_status if self._channel.status_event.wait(wait_s) else -1
-        if status < 0 and not self._link_is_up():
+        if status < 0 and self._link_ended(_LINK_END_S):
             return LinkError(f"{self._what}: connection lost{why}")
         self._take_stderr()
         heard = (bytes(self._stderr) or bytes(self._noise)).decode("utf-8", "replace")

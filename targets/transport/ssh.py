@@ -159,7 +159,8 @@ class Ssh(SshLink):
             ) from error
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise LinkError(f"{what}: no channel: {error or type(error).__name__}") from error
-        return Duplex(channel, what, watchdog, timeout_s or timeouts.command_s, transport.is_active)
+        bound_s = timeout_s or timeouts.command_s
+        return Duplex(channel, what, watchdog, bound_s, lambda wait_s: _has_ended(transport, wait_s))
 
 
 class Tunnel:
@@ -194,6 +195,13 @@ class Tunnel:
         """Close the channel, whatever has become of its connection."""
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
             self._channel.close()
+
+
+def _has_ended(transport: paramiko.Transport, wait_s: float) -> bool:
+    """Wait at most ``wait_s`` for the end of a connection; tell whether it has ended."""
+    if transport.is_active():
+        transport.join(wait_s)
+    return not transport.is_active()
 
 
 def _started(

@@ -297,7 +297,7 @@ class OpenSsh(SshLink):
         self._running.add(client)
         client.at_close = self._ended
         bound_s = timeout_s or self.endpoint.timeouts.command_s
-        return Duplex(client, what, watchdog, bound_s, lambda: master.poll() is None)
+        return Duplex(client, what, watchdog, bound_s, lambda wait_s: _has_ended(master, wait_s))
 
     def _ended(self, client: Client) -> None:
         """Take note that a session is over. Of a former master's nothing is known any more."""
@@ -314,10 +314,7 @@ class OpenSsh(SshLink):
 
     def _has_hung_up(self) -> bool:
         """Wait a moment for the end of a master whose client was turned away."""
-        if self._master is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._master.wait(_HANG_UP_S)
-        return not self._is_up
+        return self._master is None or _has_ended(self._master, _HANG_UP_S)
 
     def _renew(self, what: str) -> None:
         """Connect anew: the server hung up when the only session that it serves was over."""
@@ -344,6 +341,13 @@ class OpenSsh(SshLink):
         duplex = beside.open(argv, timeout_s)
         self.channels_opened += beside.channels_opened - before
         return duplex
+
+
+def _has_ended(process: subprocess.Popen[bytes], wait_s: float) -> bool:
+    """Wait at most ``wait_s`` for the end of a process; tell whether it has ended."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(wait_s)
+    return process.poll() is not None
 
 
 def _quoted(path: str) -> str:
