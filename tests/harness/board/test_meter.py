@@ -89,7 +89,8 @@ def _shelly(plug, rate_hz: float = 10.0) -> str:
 @pytest.mark.slow
 def test_a_window_too_short_for_a_plug_has_no_energy_and_keeps_its_readings(run, plug):
     device = plug(power_w=lambda _: 23.4)
-    ran = run(_shelly(device), sleep_s=1.5)
+    # Forty readings asked for: a loaded host still takes the five that the energy below needs.
+    ran = run(_shelly(device), sleep_s=4.0)
     (record,) = ran.reader.repetitions
     assert record.outcome == "ok"
     assert record.energy is None
@@ -97,7 +98,7 @@ def test_a_window_too_short_for_a_plug_has_no_energy_and_keeps_its_readings(run,
         record.missing["energy"]
         == f"the window of {record.wall_s:.2f} s is shorter than the 60 s a meter needs"
     )
-    assert record.wall_s >= 1.5
+    assert record.wall_s >= 4.0
     assert any("meter: shelly switch 0" in note and "scope wall_ac" in note for note in ran.notes)
     assert ran.reader.verify() == []
     assert not any(
