@@ -56,6 +56,16 @@ def test_rates_and_steps_of_a_suite_are_those_that_the_protocol_chooses(task):
         assert "more steps" in suite_file(f"lorae-study-2-{task}").read_text(encoding="utf-8")
 
 
+def scores_by_label(name):
+    """Return the kept scores on a suite's test set: label -> block -> score."""
+    file = BENCHMARKS / "lorae_study_2" / f"{name}.json"
+    by_label: dict[str, dict[int, float]] = {}
+    for key, (_, after, _) in json.loads(file.read_text("utf-8")).items():
+        _, label, block = key.split(" | ")
+        by_label.setdefault(label, {})[int(block)] = after
+    return by_label
+
+
 @pytest.mark.parametrize(
     ("name", "told", "verdict"),
     [
@@ -67,14 +77,24 @@ def test_rates_and_steps_of_a_suite_are_those_that_the_protocol_chooses(task):
 )
 def test_what_the_page_claims_follows_from_the_kept_scores_at_the_suites_margin(name, told, verdict):
     header = load_suite(f"lorae-study-2-{name}").header
-    by_label = {}
-    for key, (_, after, _) in json.loads(
-        (BENCHMARKS / "lorae_study_2" / f"{name}.json").read_text("utf-8")
-    ).items():
-        _, label, block = key.split(" | ")
-        by_label.setdefault(label, {})[int(block)] = after
+    by_label = scores_by_label(name)
     theirs, mine = by_label[header.baseline], by_label[header.candidate]
     assert len(theirs) == len(mine) == header.bases
     apart = points_apart(theirs, mine)
     assert (apart.shift, apart.low, apart.high) == pytest.approx(told, abs=0.006)
     assert judge_non_inferiority(theirs, mine, header.margin).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("rank", "to_full", "to_rank_4"),
+    [
+        (8, (-2.30, -3.00, -1.17), (0.13, -0.77, 0.97)),
+        (16, (-2.27, -3.33, -1.20), (0.00, -0.93, 0.80)),
+        (32, (-2.53, -3.43, -1.53), (-0.30, -0.93, 0.47)),
+    ],
+)
+def test_no_rank_closes_the_gap_on_turned_digits_at_the_shared_step_size(rank, to_full, to_rank_4):
+    by_label = scores_by_label("turned")
+    for label, told in (("ft-all", to_full), ("lorae-r4", to_rank_4)):
+        apart = points_apart(by_label[label], by_label[f"lorae-r{rank}"])
+        assert (apart.shift, apart.low, apart.high) == pytest.approx(told, abs=0.006)
