@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from tunebench.reports.analysis.answers import Answer, Regressed, answers
+from tunebench.reports.analysis.at_budget import at_budgets
 from tunebench.reports.analysis.cautions import cautions
 from tunebench.reports.analysis.cells import Cell, cells, numbers, unequal_work
 from tunebench.reports.analysis.energy import one_scope_a_column
@@ -141,7 +142,14 @@ def _row(
             quality_target(base, reader.plan_view.suite.quality_target, delta["accuracy"]),
             delta["time"],
         ),
+        at_budget=at_budgets(cell, [other for other in groups if _same_task(other, cell)])
+        if figures.texts is not None
+        else None,
     )
+
+
+def _same_task(one: Cell, other: Cell) -> bool:
+    return (one.first.board_id, one.first.task) == (other.first.board_id, other.first.task)
 
 
 def _against(

@@ -335,6 +335,29 @@ class NoTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class AtBudget:
+    """The best quality within a budget.
+
+    Attributes:
+        quantity: ``time`` (seconds), ``memory`` (bytes of the peak) or ``energy`` (joules).
+        quality: median over the runs with a curve, a share; None: ``missing`` says why.
+    """
+
+    quantity: str
+    budget: float
+    quality: Median | None
+    missing: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """The best quality within each budget that the methods of a task share; ``missing``: why there is none."""
+
+    missing: str | None
+    within: Sequence[AtBudget]
+
+
+@dataclass(frozen=True, slots=True)
 class Instructions:
     """What the CPU counted of one fine-tuning in user space, over the repetitions that stand in the times.
 
@@ -512,6 +535,7 @@ class MethodResult(CellNumbers):
         baseline: the label it is compared with; None if the task has none.
         verdicts: by quantity (``time``, ``energy``, ``memory``, ``accuracy``).
         unequal_params: work in which it differs from the baseline; None without a baseline.
+        at_budget: of what was trained on texts; None of all else.
     """
 
     baseline: str | None
@@ -522,6 +546,7 @@ class MethodResult(CellNumbers):
     energy_ratio: EnergyRatio | None
     unequal_params: list[str] | None = field(metadata=OMIT_NONE)
     to_quality: ToTarget | NoTarget
+    at_budget: Budgets | None = field(metadata=OMIT_NONE)
 
     def judged(self, quantity: str) -> Verdict | None:
         """Return the verdict on a quantity; None where it was not compared."""

@@ -1,16 +1,16 @@
-"""The section on language models: tokens a second and joules a token, memory beside its prediction, every phase."""
+"""The section on language models: tokens a second, joules a token, memory, every phase, quality at a budget."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tunebench.reports.analysis.row import Median, MethodResult, TextPhase, TextTraining
+from tunebench.reports.analysis.row import AtBudget, Median, MethodResult, TextPhase, TextTraining
 from tunebench.reports.analysis.within.language import PHASES
 from tunebench.reports.figures import DataTable
 from tunebench.reports.formatting import markdown
 from tunebench.reports.formatting.table import bullets, grid, paragraph
-from tunebench.reports.formatting.units import clean, percent, seconds, significant, size
+from tunebench.reports.formatting.units import clean, joules, percent, seconds, significant, size
 from tunebench.reports.sections.base.section import Page, Section, partial
 from tunebench.reports.summary import Summary
 
@@ -29,6 +29,12 @@ PHASES_CAPTION = (
     "packages are in it). Steady step: the median of the last epoch, whose peak it is. Reload: a new process loads what "
     "was saved and runs one text."
 )
+BUDGET_CAPTION = (
+    "Quality at a budget: the best point of the recorded curve within so many seconds of training, so much peak memory, "
+    "so many joules; median over the instrumented repetitions with its interval, below six of them their range. Before "
+    "the first point stands what it began with. Chosen by the test items themselves, so no promise for new ones; joules "
+    "are the unmarked fine-tuning's, spread evenly over it. Budgets are rounded up from what the methods take."
+)
 #: what others have published, by a secondary source: not measured here, on other devices
 PUBLISHED = (
     "QVAC, Qwen3-1.7B, LoRA on Q8 weights: 6.1 tokens/s on an Adreno GPU",
@@ -36,6 +42,7 @@ PUBLISHED = (
     "MobileFineTuner, Gemma-270M, LoRA, 128 tokens: 4,014 MB",
 )
 SECONDARY = "published (secondary source)"
+_BUDGET: Mapping[str, Callable[[float], str]] = {"time": seconds, "memory": size, "energy": joules}
 #: So many characters of Markdown at most: a comment holds the other sections, too.
 _MOST_MARKDOWN = 8_000
 #: Columns that Markdown shows: what a reader of a comment decides by.
@@ -75,7 +82,7 @@ class LanguageSection(Section):
         return ["Language models\n" + blocks[0], *blocks[1:], bullets([*view.notes, *view.published])]
 
     def markdown(self, summary: Summary, limit: int) -> str:
-        """Return tokens, joules, memory and quality of each method, and the phases that failed."""
+        """Return tokens, joules, memory and quality of each method, also at budgets, and the phases that failed."""
         view = _view(summary.rows)
         if view is None:
             return ""
@@ -84,6 +91,11 @@ class LanguageSection(Section):
         blocks = [
             f"### {self.nav}",
             markdown.table([first.columns[i] for i in _IN_MARKDOWN], rows, keys=3),
+            *(
+                f"Quality at a budget:\n\n{markdown.table(table.columns, table.rows, keys=3)}"
+                for table in view.tables
+                if table.caption == BUDGET_CAPTION
+            ),
             "\n".join(f"- {markdown.lines(note, indent='  ')}" for note in view.notes),
         ]
         text = "\n\n".join(block for block in blocks if block)
@@ -103,9 +115,37 @@ def _view(rows: Sequence[MethodResult]) -> _View | None:
         headings = ("board", "task", "method", *(phase.replace("_", " ") for phase in PHASES))
         cells = [[*_names(row), *(_phase(phases[phase]) for phase in PHASES)] for row, phases in phased]
         tables.append(DataTable(PHASES_CAPTION, headings, cells))
-    notes = (note for row, texts in trained for note in _reasons(row, texts))
+    tables += _budget_tables([row for row, _ in trained])
+    notes = [note for row, texts in trained for note in _reasons(row, texts)]
+    notes += [
+        f"Quality at a budget of {clean(row.label, 32)}: refused, {clean(row.at_budget.missing, 300)}."
+        for row, _ in trained
+        if row.at_budget is not None and row.at_budget.missing
+    ]
     published = [f"{SECONDARY}: {words}." for words in PUBLISHED]
     return _View(tables, list(dict.fromkeys(notes)), published)
+
+
+def _budget_tables(rows: Sequence[MethodResult]) -> list[DataTable]:
+    """Return a table a board and task, whose methods share their budgets; none where no method has a curve."""
+    tables = []
+    for board, task in dict.fromkeys((row.board_id, row.task) for row in rows):
+        members = [
+            (row, row.at_budget.within)
+            for row in rows
+            if (row.board_id, row.task) == (board, task)
+            and row.at_budget is not None
+            and row.at_budget.within
+        ]
+        if members:
+            headings = [f"within {_BUDGET[each.quantity](each.budget)}" for each in members[0][1]]
+            cells = [[*_names(row), *map(_at_budget, within)] for row, within in members]
+            tables.append(DataTable(BUDGET_CAPTION, ("board", "task", "method", *headings), cells))
+    return tables
+
+
+def _at_budget(each: AtBudget) -> str:
+    return _quality(each.quality) if each.quality is not None else str(each.missing)
 
 
 def _names(row: MethodResult) -> list[str]:
@@ -114,13 +154,13 @@ def _names(row: MethodResult) -> list[str]:
 
 
 def _row(row: MethodResult, texts: TextTraining) -> list[str]:
-    joules, tokens = row.energy.gross_j.median if row.energy is not None else None, texts.train_tokens
+    spent_j, tokens = row.energy.gross_j.median if row.energy is not None else None, texts.train_tokens
     return [
         *_names(row),
         str(row.n),
         significant(texts.tokens_per_s.median),
         percent(texts.padding) if texts.padding is not None else "-",
-        f"{significant(joules / tokens)} J" if joules is not None and tokens else "-",
+        f"{significant(spent_j / tokens)} J" if spent_j is not None and tokens else "-",
         size(row.peak_rss_b.median) if row.peak_rss_b is not None else "-",
         size(row.over_idle_b.median) if row.over_idle_b is not None else "-",
         size(texts.predicted_total_b) if texts.predicted_total_b is not None else "-",
