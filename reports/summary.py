@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from tunebench.reports.analysis.answers import Answer, Regressed, answers
-from tunebench.reports.analysis.at_budget import at_budgets
 from tunebench.reports.analysis.cautions import cautions
 from tunebench.reports.analysis.cells import Cell, cells, numbers, unequal_work
 from tunebench.reports.analysis.energy import one_scope_a_column
@@ -28,7 +27,9 @@ from tunebench.reports.analysis.measured import (
     RunFacts,
     UntilDecided,
 )
-from tunebench.reports.analysis.overall import across, quality_target, reach
+from tunebench.reports.analysis.overall.at_budget import at_budgets
+from tunebench.reports.analysis.overall.boards import across
+from tunebench.reports.analysis.overall.to_quality import quality_target, reach
 from tunebench.reports.analysis.quantities import DEFAULT_DELTA
 from tunebench.reports.analysis.row import EnergyRatio, MethodResult, SpeedUp, Verdict
 from tunebench.reports.analysis.verdicts import Judged, Verdicts, aa_result, alone, twin, verdicts

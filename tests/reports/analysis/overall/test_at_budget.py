@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tunebench.reports.analysis.overall.budgets import best_within
 from tunebench.reports.records import Energy, Quality
 from tunebench.reports.sections.language import SECTION
-from tunebench.reports.stats.quality_at_budget import best_within
 from tunebench.reports.summary import as_json, summarise
 
 MIB = 2**20

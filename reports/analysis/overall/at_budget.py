@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from tunebench.reports.analysis.cells import Cell
 from tunebench.reports.analysis.energy import SCOPES
+from tunebench.reports.analysis.overall.budgets import best_within, memory_budgets, round_budgets
 from tunebench.reports.analysis.quantities import Source, values
 from tunebench.reports.analysis.row import AtBudget, Budgets, Median
 from tunebench.reports.records import Repetition
-from tunebench.reports.stats.quality_at_budget import best_within, memory_budgets, round_budgets
 from tunebench.reports.stats.sample import median_interval
 
 _NO_CURVE = "no instrumented repetition tells its quality on the way"
