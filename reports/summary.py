@@ -27,7 +27,9 @@ from tunebench.reports.analysis.measured import (
     RunFacts,
     UntilDecided,
 )
-from tunebench.reports.analysis.overall import across, quality_target, reach
+from tunebench.reports.analysis.overall.at_budget import at_budgets
+from tunebench.reports.analysis.overall.boards import across
+from tunebench.reports.analysis.overall.to_quality import quality_target, reach
 from tunebench.reports.analysis.quantities import DEFAULT_DELTA
 from tunebench.reports.analysis.row import EnergyRatio, MethodResult, SpeedUp, Verdict
 from tunebench.reports.analysis.verdicts import Judged, Verdicts, aa_result, alone, twin, verdicts
@@ -141,7 +143,14 @@ def _row(
             quality_target(base, reader.plan_view.suite.quality_target, delta["accuracy"]),
             delta["time"],
         ),
+        at_budget=at_budgets(cell, [other for other in groups if _same_task(other, cell)])
+        if figures.texts is not None
+        else None,
     )
+
+
+def _same_task(one: Cell, other: Cell) -> bool:
+    return (one.first.board_id, one.first.task) == (other.first.board_id, other.first.task)
 
 
 def _against(

@@ -17,6 +17,8 @@ from tunebench.harness.config.suite import Workload, canonical_json
 from tunebench.harness.record.energy.board import widest
 from tunebench.reports.records import BoardEnv
 from tunebench.reports.results.drift import changes
+from tunebench.targets.boards.additions import Addition, choose_addition
+from tunebench.targets.boards.wheels import Facts
 from tunebench.targets.client.replies import Change, Interpreter, Owner, Probe
 
 #: Keys of the hardware tier that differ from boot to boot of one machine.
@@ -69,7 +71,7 @@ def unable(
         )
     if not interpreter.ok:
         return f"interpreter {name!r}: {interpreter.reason or 'it does not start'}"
-    reason = _without_packages(workload, interpreter, name)
+    reason = _without_packages(workload, interpreter, name, probe)
     if workload.runtime is not None:
         reason = without_runtime(workload.runtime, interpreter, words, probe)
     if reason is not None:
@@ -79,18 +81,36 @@ def unable(
     return None
 
 
-def _without_packages(workload: Workload, interpreter: Interpreter, name: str) -> str | None:
-    """Return which package an engine lacks; ``None``: none."""
+def _without_packages(
+    workload: Workload, interpreter: Interpreter, name: str, probe: Probe | None
+) -> str | None:
+    """Return which package an engine lacks, and what brings it or why nothing can; ``None``: none."""
     if workload.needs_torch and not interpreter.torch:
         return f"interpreter {name!r} has no usable torch: {interpreter.reason or 'not installed'}"
     for package in workload.needs_packages:
         if package == "transformers" and not interpreter.transformers:
+            lacking = f"engine {workload.engine!r} needs the package {package}, which interpreter {name!r} does not have"
+            row = _addition(package, interpreter, probe)
+            if isinstance(row, str):
+                return f"{lacking}, and no wheel can be: {row}"
             python = interpreter.executable or name
             return (
-                f"engine {workload.engine!r} needs the package transformers, which interpreter {name!r} does not have; "
-                f"on the board: {python} -m pip install transformers"
+                f"{lacking}; `tunebench setup BOARD --with {package}` brings it into an environment of its own, or on"
+                f" the board: {python} -m pip install {' '.join(row.requires[:2]) if row else package}"
             )
     return None
+
+
+def _addition(package: str, interpreter: Interpreter, probe: Probe | None) -> Addition | str | None:
+    """Return the row that fits a board or why none can; ``None`` where the board tells too little to say."""
+    hardware = probe.fingerprint.get("hardware", {}) if probe is not None else {}
+    libc = str(probe.fingerprint.get("os", {}).get("libc") or "") if probe is not None else ""
+    python = ".".join((interpreter.python or "").split(".")[:2])
+    machine = hardware.get("machine")
+    if not (python and machine and libc):
+        return None
+    glibc = libc.rpartition(" ")[2] if "glibc" in libc else None
+    return choose_addition(package, Facts(python, str(machine), 64, glibc), interpreter.torch)
 
 
 def _run_from_workdir(workload: Workload) -> str | None:

@@ -32,6 +32,14 @@ def setup(
         Literal["cpu", "jetson", "none"] | None,
         typer.Option("--torch", help="Which torch; by default jetson for a Jetson, cpu for the others."),
     ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            metavar="NAME",
+            help="What else the board gets beside torch: transformers (with peft). May be given again.",
+        ),
+    ] = None,
     offline: Annotated[
         bool,
         typer.Option("--offline", help="The board has no internet: fetch the wheels here and push them."),
@@ -55,16 +63,20 @@ def setup(
 ) -> None:
     """Prepare a board: check it, make a virtual environment in its working directory, install the torch that fits.
 
-    No root is needed. A run that was cut off goes on where it was; a second one does nothing. Prints the line for
-    the inventory.
+    ``--with transformers`` brings Hugging Face's transformers and peft, too. No root is needed. A run that was cut off
+    goes on where it was; a second one does nothing. Prints the line for the inventory.
     """
     from tunebench.harness.config.inventory_edit import set_interpreter
     from tunebench.harness.lab.setup import Refusal, Wish, default_flavour, set_up
     from tunebench.harness.lab.wheelhouse import FetchError
+    from tunebench.targets.boards.additions import addition_names
     from tunebench.targets.errors import TargetError
 
     entry = _board(inventory, board)
-    wish = Wish(torch or default_flavour(entry), offline, python, index)
+    additions = tuple(dict.fromkeys(beside or ()))
+    if unknown := [name for name in additions if name not in addition_names()]:
+        raise UsageError(f"--with {unknown[0]}: there is {', '.join(addition_names())}")
+    wish = Wish(torch or default_flavour(entry), offline, python, index, additions=additions)
     console = stderr_console()
 
     def say(text: str) -> None:
@@ -109,7 +121,7 @@ def _print(outcome: SetupResult, inventory: Path, written: bool, as_json: bool, 
     with_torch = (
         f"torch {outcome.torch}" + (" with CUDA" if outcome.cuda else "") if outcome.torch else "no torch"
     )
-    say(f"ready: {outcome.python}, {with_torch}")
+    say(f"ready: {outcome.python}, {', '.join([with_torch, *outcome.additions])}")
     if as_json:
         typer.echo(json.dumps({**outcome.as_dict(), "written": written}, indent=2, sort_keys=True))
     elif written:

@@ -21,7 +21,7 @@ from tunebench.reports.formatting.output import STDOUT, OutputError, refuse_fold
 from tunebench.targets.boards import kind_of, match
 from tunebench.targets.client.board import Board
 from tunebench.targets.client.examination import Examination
-from tunebench.targets.client.replies import CaptureSummary, Interpreter, Probe
+from tunebench.targets.client.replies import CaptureSummary, Interpreter, Probe, TrialEnd
 from tunebench.targets.errors import (
     AuthError,
     HostKeyError,
@@ -125,6 +125,7 @@ def diagnose(entry: BoardEntry, payload: Any) -> Diagnosis:
             board.sync([payload])
             probe = board.probe([list(board.spec.interpreter)], None)
             rights = board.examine(entry.tuning.wanted())
+            tried = _tried(board, probe)
     except TargetError as error:
         diagnosis.checks = [*_how_far(error), *meter]
         return diagnosis
@@ -140,6 +141,7 @@ def diagnose(entry: BoardEntry, payload: Any) -> Diagnosis:
         *_way_is_free(entry, probe, rights),
         *_state(probe),
         *_counters(probe),
+        *(_survival(trial) for trial in tried),
         *_wishes(rights),
         *meter,
     ]
@@ -216,6 +218,24 @@ def _counters(probe: Probe) -> list[DoctorCheck]:
         return [DoctorCheck("instructions", "ok", f"yes: {names}")]
     reason = _clean(probe.missing.get("instructions", ""))
     return [DoctorCheck("instructions", "warn", f"no: {reason}")] if "`" in reason else []
+
+
+def _tried(board: Board, probe: Probe) -> list[TrialEnd]:
+    """Return the trials of the board's interpreter; none where it has no transformers, whose engine alone needs them."""
+    interpreter = next(iter(probe.interpreters), None)
+    if interpreter is None or not interpreter.transformers:
+        return []
+    return board.trials(list(board.spec.interpreter))
+
+
+def _survival(trial: TrialEnd) -> DoctorCheck:
+    """Say which steps a package survived; a warning where it died, since all else can be measured."""
+    what = f"{_clean(trial.package)} {_clean(trial.version)}" if trial.version else _clean(trial.package)
+    survived = ", ".join(map(_clean, trial.survived)) or "nothing"
+    if trial.died_in is None:
+        return DoctorCheck(_clean(trial.name), "ok", f"{what} survives {survived} ({trial.seconds:.1f} s)")
+    text = f"{what} dies in {_clean(trial.died_in)}: {_clean(trial.reason)}; it survived {survived}"
+    return DoctorCheck(_clean(trial.name), "warn", text)
 
 
 def _wishes(rights: Examination) -> list[DoctorCheck]:

@@ -1,4 +1,4 @@
-"""First contact: check a board, make a virtual environment on it, put the torch there that fits.
+"""First contact: check a board, make a virtual environment on it, put the torch there that fits, and what is asked for.
 
 No root, nothing outside the board's working directory. Each step is recorded on the board: a second run goes on
 where the first ended, and does nothing where nothing is left.
@@ -23,6 +23,7 @@ from tunebench.harness.hints import command
 from tunebench.harness.lab import wheelhouse
 from tunebench.harness.lab.wheelhouse import Download
 from tunebench.targets.boards import kind_of
+from tunebench.targets.boards.additions import Addition, choose_addition
 from tunebench.targets.boards.wheels import Choice, Facts, Flavour, Wheel, choose
 from tunebench.targets.client.board import LONGEST_BUILD_S, Board
 from tunebench.targets.client.replies import Interpreter, Owner
@@ -38,6 +39,8 @@ BUILD_LIMIT_S = LONGEST_BUILD_S
 _NAMES = {"cpu": "torch-cpu", "jetson": "torch-jetson", "none": "no-torch"}
 _DEBIANS = ("debian", "ubuntu", "raspbian")
 _MB = 1e6
+#: Between the parts of what an environment holds, as its board records it: torch first.
+_BESIDE = " + "
 
 
 class Refusal(HarnessError):
@@ -48,13 +51,14 @@ class Refusal(HarnessError):
 
 @dataclass(frozen=True)
 class Wish:
-    """What a user asked for."""
+    """What a user asked for; ``additions``: names of the table, brought beside torch."""
 
     flavour: Flavour
     offline: bool = False
     python: str | None = None
     index: str | None = None
     cache: Path = field(default_factory=wheelhouse.default_cache)
+    additions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class SetupResult:
     Attributes:
         python: the interpreter's path on the board.
         torch: its version; ``None`` without one.
+        additions: what stands beside torch, with versions.
         changed: whether anything was done.
         notes: what else a user should know.
     """
@@ -74,6 +79,7 @@ class SetupResult:
     cuda: bool
     changed: bool
     notes: tuple[str, ...] = ()
+    additions: tuple[str, ...] = ()
 
     @property
     def line(self) -> str:
@@ -87,6 +93,7 @@ class SetupResult:
             "interpreter": self.python,
             "torch": self.torch,
             "cuda": self.cuda,
+            "additions": list(self.additions),
             "changed": self.changed,
             "notes": list(self.notes),
             "inventory_line": self.line,
@@ -167,12 +174,13 @@ class _Setup:
             wheel = choice.wheels[0] if choice.wheels else None
             if wheel is None and self._wish.flavour != "none":
                 raise Refusal(self._why_not(choice))
-            recipe = make_recipe(wheel, self._python, self._wish, facts_of(self._facts))
+            beside = self._beside(wheel.torch if wheel is not None else None)
+            recipe = make_recipe(wheel, self._python, self._wish, facts_of(self._facts), beside)
             if self._is_built(recipe):
-                return self._outcome(wheel, self._facts.state.interpreter, changed=False)
-            end = self._build(wheel, recipe)
+                return self._outcome(wheel, self._facts.state.interpreter, beside, changed=False)
+            end = self._build(wheel, recipe, beside)
             if end.ok:
-                return self._outcome(wheel, end.interpreter, changed=True)
+                return self._outcome(wheel, end.interpreter, beside, changed=True)
             if end.kind != "sigill" or wheel is None:
                 again = self._command(), self._command(offline=True)
                 raise Refusal(explain(end, self._facts, wheel, again, offline=self._wish.offline))
@@ -189,6 +197,15 @@ class _Setup:
             self._say(f"none there: {interpreter.reason or 'its torch has no CUDA device'}")
             return None
         python = str(interpreter.executable)
+        missing = [
+            row for row in self._beside(interpreter.torch) if not _importable(interpreter, row.imports)
+        ]
+        if missing:
+            wanted = " ".join(f"'{what}'" for row in missing for what in row.requires)
+            raise Refusal(
+                f"torch {interpreter.torch} with CUDA is part of the system, and nothing is installed into that: on the"
+                f" board, once: {python} -m pip install --user --no-deps {wanted}"
+            )
         note = f"torch {interpreter.torch} with CUDA is part of the system: nothing was installed"
         return SetupResult(self._board.spec.id, python, interpreter.torch, True, False, (note,))
 
@@ -198,6 +215,20 @@ class _Setup:
             reasons = reasons.replace(f"use --torch {flavour}", f"use `{self._command(torch=flavour)}`")
         return f"no torch of the table fits this board:\n  {reasons}"
 
+    def _beside(self, torch: str | None) -> list[Addition]:
+        """Return the rows of what was asked for beside torch.
+
+        Raises:
+            Refusal: no wheel can be; nothing was fetched yet.
+        """
+        rows = []
+        for name in self._wish.additions:
+            row = choose_addition(name, facts_of(self._facts), torch)
+            if isinstance(row, str):
+                raise Refusal(f"--with {name}: {row}")
+            rows.append(row)
+        return rows
+
     def _command(self, *, torch: str | None = None, offline: bool | None = None) -> str:
         """Return the command that sets this board up as it was asked for, or with something else in its place."""
         wish = self._wish
@@ -205,12 +236,13 @@ class _Setup:
         words += ["--offline"] if (wish.offline if offline is None else offline) else []
         words += ["--python", wish.python] if wish.python else []
         words += ["--index-url", wish.index] if wish.index else []
+        words += [word for name in wish.additions for word in ("--with", name)]
         return command(*words, inventory=True)
 
-    def _build(self, wheel: Wheel | None, recipe: Mapping[str, Any]) -> BuildEnd:
-        self._check(wheel)
+    def _build(self, wheel: Wheel | None, recipe: Mapping[str, Any], beside: Sequence[Addition]) -> BuildEnd:
+        self._check(wheel, beside)
         if self._wish.offline and wheel is not None:
-            self._bring(wheel)
+            self._bring(wheel, beside)
             recipe = {**recipe, "downloads": []}
         give_up_s = time.monotonic() + BUILD_LIMIT_S
 
@@ -224,17 +256,24 @@ class _Setup:
         return self._link.persist(lambda: self._board.probe([python])).interpreters[0]
 
     def _is_built(self, recipe: Mapping[str, Any]) -> bool:
-        """Tell whether the same recipe was built before and still works."""
+        """Tell whether the same recipe, or one that holds more, was built before and still works."""
         state = self._facts.state
-        same = state.python == recipe["python"] and state.complete == recipe["label"]
+        complete = (state.complete or "").split(_BESIDE)
+        wanted = recipe["label"].split(_BESIDE)
+        same = state.python == recipe["python"] and complete[0] == wanted[0] and set(wanted) <= set(complete)
         if not same or self._facts.building:
             return False
         self._say("recorded as done; looking whether it still works")
         interpreter = self._probe([self._facts.venv + "/bin/python"])
-        complete = interpreter.torch or recipe["expect"] == "python"
-        return bool(interpreter.ok and not interpreter.sigill and complete)
+        works = interpreter.torch or recipe["expect"] == "python"
+        return bool(
+            interpreter.ok
+            and not interpreter.sigill
+            and works
+            and _importable(interpreter, recipe["imports"])
+        )
 
-    def _check(self, wheel: Wheel | None) -> None:
+    def _check(self, wheel: Wheel | None, beside: Sequence[Addition]) -> None:
         """Check, before anything is fetched, what would fail later.
 
         Raises:
@@ -245,17 +284,20 @@ class _Setup:
             raise Refusal(venv_missing(python, self._facts.distro))
         if wheel is not None and python.libstdcxx is False:
             raise Refusal("torch needs libstdc++.so.6. " + _once(self._facts.distro, "libstdc++6"))
-        need_b, free_b = NEED_B[self._wish.flavour], self._facts.disk_free_b
+        need_b = NEED_B[self._wish.flavour] + sum(row.disk_mb for row in beside) * (1 << 20)
+        free_b = self._facts.disk_free_b
         if free_b < need_b:
             raise Refusal(
                 f"{free_b / _MB:.0f} MB are free below the board's working directory, {need_b / _MB:.0f} MB are"
                 " needed: free some, or set the inventory's `workdir` to a larger disk"
             )
 
-    def _bring(self, wheel: Wheel) -> None:
-        """Fetch the wheels here and push them."""
+    def _bring(self, wheel: Wheel, beside: Sequence[Addition]) -> None:
+        """Fetch the wheels here and push them; not torch once more where it is there and something is put beside it."""
         facts = facts_of(self._facts)
-        wanted = downloads_of(wheel, facts.python, self._wish.index)
+        torch_there = (self._facts.state.complete or "").split(_BESIDE)[0] == wheel.torch
+        wanted = [] if torch_there else downloads_of(wheel, facts.python, self._wish.index)
+        wanted += downloads_beside(beside, self._wish.index)
         paths = wheelhouse.fetch(wanted, facts, self._wish.cache, self._say)
         present = self._facts.wheels
         pushed_b = self._link.persist(
@@ -263,7 +305,14 @@ class _Setup:
         )
         self._say(f"{len(paths)} wheels on the board, {pushed_b / _MB:.1f} MB pushed now")
 
-    def _outcome(self, wheel: Wheel | None, interpreter: Interpreter | None, *, changed: bool) -> SetupResult:
+    def _outcome(
+        self,
+        wheel: Wheel | None,
+        interpreter: Interpreter | None,
+        beside: Sequence[Addition],
+        *,
+        changed: bool,
+    ) -> SetupResult:
         interpreter = interpreter or Interpreter()
         notes = []
         if not changed:
@@ -280,7 +329,12 @@ class _Setup:
             bool(interpreter.cuda),
             changed,
             tuple(notes),
+            tuple(row.label for row in beside),
         )
+
+
+def _importable(interpreter: Interpreter, modules: Sequence[str]) -> bool:
+    return set(modules) <= set(interpreter.packages or ())
 
 
 def facts_of(facts: VenvFacts) -> Facts:
@@ -317,7 +371,19 @@ def downloads_of(wheel: Wheel, python: str, index: str | None) -> list[Download]
     return [Download(torch, mirror or own), *(Download(other, mirror or ()) for other in others)]
 
 
-def make_recipe(wheel: Wheel | None, python: Sequence[str], wish: Wish, facts: Facts) -> dict[str, Any]:
+def downloads_beside(beside: Sequence[Addition], index: str | None) -> list[Download]:
+    """Return the requirements to download for what stands beside torch."""
+    mirror = ("--index-url", index) if index else ()
+    return [Download(what, mirror) for what in dict.fromkeys(what for row in beside for what in row.requires)]
+
+
+def make_recipe(
+    wheel: Wheel | None,
+    python: Sequence[str],
+    wish: Wish,
+    facts: Facts,
+    beside: Sequence[Addition] = (),
+) -> dict[str, Any]:
     """Return what the board is told to build: see :func:`tunebench.targets.agent.environment.venv_build.start`."""
     if wheel is None:
         return {
@@ -327,15 +393,22 @@ def make_recipe(wheel: Wheel | None, python: Sequence[str], wish: Wish, facts: F
             "downloads": [],
             "installs": [],
             "expect": "python",
+            "imports": [],
         }
-    downloads = downloads_of(wheel, facts.python, wish.index)
+    downloads = [
+        *downloads_of(wheel, facts.python, wish.index),
+        *downloads_beside(beside, wish.index),
+    ]
     return {
         "python": list(python),
         "pip": True,
-        "label": wheel.torch,
+        "label": _BESIDE.join([wheel.torch, *(row.label for row in beside)]),
+        "torch": wheel.torch,
         "downloads": [{"what": download.what, "args": list(download.args)} for download in downloads],
         "installs": [f"torch=={wheel.torch}", *wheel.requirements(facts.python)[1:]],
+        "beside": [{"label": row.label, "installs": list(row.requires)} for row in beside],
         "expect": "torch",
+        "imports": [module for row in beside for module in row.imports],
     }
 
 

@@ -335,6 +335,29 @@ class NoTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class AtBudget:
+    """The best quality within a budget.
+
+    Attributes:
+        quantity: ``time`` (seconds), ``memory`` (bytes of the peak) or ``energy`` (joules).
+        quality: median over the runs with a curve, a share; None: ``missing`` says why.
+    """
+
+    quantity: str
+    budget: float
+    quality: Median | None
+    missing: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """The best quality within each budget that the methods of a task share; ``missing``: why there is none."""
+
+    missing: str | None
+    within: Sequence[AtBudget]
+
+
+@dataclass(frozen=True, slots=True)
 class Instructions:
     """What the CPU counted of one fine-tuning in user space, over the repetitions that stand in the times.
 
@@ -402,6 +425,44 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
+class TextPhase:
+    """One phase of the way to a result that can be used, in an instrumented repetition.
+
+    Attributes:
+        took_s: None where the phase did not end; ``missing`` says why.
+        peak_b: highest resident memory in it, interpreter and packages included.
+        failed: whether it was tried and did not end; False where a method has no such phase.
+    """
+
+    took_s: float | None
+    peak_b: float | None
+    missing: str | None = None
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TextTraining:
+    """What was trained on texts, over the repetitions that stand in the times.
+
+    Attributes:
+        train_tokens: of one fine-tuning, without padding; passes that read a cache count theirs, too.
+        padding: share of the tokens of all batches.
+        predicted_total_b: memory that the graph foretold, on top of the idle interpreter.
+        before: the task's metric, a share.
+        after: of it after training; None where quality says nothing (random weights).
+        phases: by name, in the order in which a board meets them; empty without an instrumented repetition.
+    """
+
+    tokens_per_s: Spread
+    train_tokens: float | None
+    padding: float | None
+    predicted_total_b: float | None
+    before: Median | None
+    after: Median | None
+    phases: Mapping[str, TextPhase]
+
+
+@dataclass(frozen=True, slots=True)
 class CellNumbers:
     """All figures of a cell except its comparison with the baseline; ``..._missing`` says why a figure is None.
 
@@ -463,6 +524,7 @@ class CellNumbers:
     instrumentation_overhead: float | None
     curve: Sequence[tuple[int, float, float]]
     inference: Served | None = field(metadata=OMIT_NONE)
+    texts: TextTraining | None = field(metadata=OMIT_NONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -473,6 +535,7 @@ class MethodResult(CellNumbers):
         baseline: the label it is compared with; None if the task has none.
         verdicts: by quantity (``time``, ``energy``, ``memory``, ``accuracy``).
         unequal_params: work in which it differs from the baseline; None without a baseline.
+        at_budget: of what was trained on texts; None of all else.
     """
 
     baseline: str | None
@@ -483,6 +546,7 @@ class MethodResult(CellNumbers):
     energy_ratio: EnergyRatio | None
     unequal_params: list[str] | None = field(metadata=OMIT_NONE)
     to_quality: ToTarget | NoTarget
+    at_budget: Budgets | None = field(metadata=OMIT_NONE)
 
     def judged(self, quantity: str) -> Verdict | None:
         """Return the verdict on a quantity; None where it was not compared."""

@@ -1,17 +1,18 @@
-"""The section on language models: tokens a second and joules a token, memory beside its prediction, every phase."""
+"""The section on language models: tokens a second, joules a token, memory, every phase, quality at a budget."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 
-from tunebench.reports.analysis.row import MethodResult
+from tunebench.reports.analysis.row import AtBudget, Median, MethodResult, TextPhase, TextTraining
+from tunebench.reports.analysis.within.language import PHASES
 from tunebench.reports.figures import DataTable
-from tunebench.reports.formatting.units import clean, percent, seconds, significant, size
-from tunebench.reports.records import Repetition
+from tunebench.reports.formatting import markdown
+from tunebench.reports.formatting.table import bullets, grid, paragraph
+from tunebench.reports.formatting.units import clean, joules, percent, seconds, significant, size
 from tunebench.reports.sections.base.section import Page, Section, partial
-from tunebench.reports.stats.sample import median_interval
+from tunebench.reports.summary import Summary
 
 CAPTION = (
     "Of one fine-tuning; medians over the repetitions that stand in the times. Tokens are those of the texts that were "
@@ -28,8 +29,12 @@ PHASES_CAPTION = (
     "packages are in it). Steady step: the median of the last epoch, whose peak it is. Reload: a new process loads what "
     "was saved and runs one text."
 )
-#: phases in the order in which a board meets them
-PHASES = ("load", "first_step", "steady_step", "merge", "save", "reload")
+BUDGET_CAPTION = (
+    "Quality at a budget: the best point of the recorded curve within so many seconds of training, so much peak memory, "
+    "so many joules; median over the instrumented repetitions with its interval, below six of them their range. Before "
+    "the first point stands what it began with. Chosen by the test items themselves, so no promise for new ones; joules "
+    "are the unmarked fine-tuning's, spread evenly over it. Budgets are rounded up from what the methods take."
+)
 #: what others have published, by a secondary source: not measured here, on other devices
 PUBLISHED = (
     "QVAC, Qwen3-1.7B, LoRA on Q8 weights: 6.1 tokens/s on an Adreno GPU",
@@ -37,13 +42,16 @@ PUBLISHED = (
     "MobileFineTuner, Gemma-270M, LoRA, 128 tokens: 4,014 MB",
 )
 SECONDARY = "published (secondary source)"
-_TOKENS = "tokens_per_s"
+_BUDGET: Mapping[str, Callable[[float], str]] = {"time": seconds, "memory": size, "energy": joules}
+#: So many characters of Markdown at most: a comment holds the other sections, too.
+_MOST_MARKDOWN = 8_000
+#: Columns that Markdown shows: what a reader of a comment decides by.
+_IN_MARKDOWN = (0, 1, 2, 4, 6, 7, 11, 12)
 
 
 @dataclass(frozen=True)
 class _View:
-    table: DataTable
-    phases: DataTable | None
+    tables: Sequence[DataTable]
     notes: Sequence[str]
     published: Sequence[str]
 
@@ -53,6 +61,7 @@ class LanguageSection(Section):
 
     ident = "language"
     nav = "Language models"
+    text_place = 46
 
     def template(self) -> str:
         """Return the section's partial."""
@@ -60,28 +69,83 @@ class LanguageSection(Section):
 
     def view(self, page: Page) -> _View | None:
         """Return a row a method that counted its tokens, and the phases of its instrumented repetition."""
-        by_id = {rep.rep_id: rep for rep in page.reader.repetitions}
-        cells: list[list[str]] = []
-        phases: list[list[str]] = []
-        notes: list[str] = []
-        for row in page.summary.rows:
-            reps = [by_id[name] for name in row.rep_ids if name in by_id]
-            if not any(_TOKENS in rep.metrics for rep in reps):
-                continue
-            cells.append(_row(row, reps))
-            instrumented = _instrumented(row, page.reader.repetitions)
-            if instrumented is not None:
-                phases.append(_phases(row, instrumented))
-                notes += _reasons(row, instrumented, page)
-        if not cells:
-            return None
+        return _view(page.summary.rows)
+
+    def text(self, summary: Summary) -> Sequence[str]:
+        """Return the tables of the page, one below the other, with its notes."""
+        view = _view(summary.rows)
+        if view is None:
+            return []
+        blocks = [
+            f"{paragraph(table.caption)}\n{grid(table.columns, table.rows, keys=3)}" for table in view.tables
+        ]
+        return ["Language models\n" + blocks[0], *blocks[1:], bullets([*view.notes, *view.published])]
+
+    def markdown(self, summary: Summary, limit: int) -> str:
+        """Return tokens, joules, memory and quality of each method, also at budgets, and the phases that failed."""
+        view = _view(summary.rows)
+        if view is None:
+            return ""
+        first = view.tables[0]
+        rows = [[row[i] for i in _IN_MARKDOWN] for row in first.rows]
+        blocks = [
+            f"### {self.nav}",
+            markdown.table([first.columns[i] for i in _IN_MARKDOWN], rows, keys=3),
+            *(
+                f"Quality at a budget:\n\n{markdown.table(table.columns, table.rows, keys=3)}"
+                for table in view.tables
+                if table.caption == BUDGET_CAPTION
+            ),
+            "\n".join(f"- {markdown.lines(note, indent='  ')}" for note in view.notes),
+        ]
+        text = "\n\n".join(block for block in blocks if block)
+        if len(text) <= min(limit, _MOST_MARKDOWN):
+            return text
+        short = f"### {self.nav}\n\nToo long for a comment: see the page."
+        return short if len(short) <= limit else ""
+
+
+def _view(rows: Sequence[MethodResult]) -> _View | None:
+    trained = [(row, row.texts) for row in rows if row.texts is not None]
+    if not trained:
+        return None
+    tables = [DataTable(CAPTION, HEADINGS, [_row(row, texts) for row, texts in trained])]
+    phased = [(row, texts.phases) for row, texts in trained if texts.phases]
+    if phased:
         headings = ("board", "task", "method", *(phase.replace("_", " ") for phase in PHASES))
-        return _View(
-            DataTable(CAPTION, HEADINGS, cells),
-            DataTable(PHASES_CAPTION, headings, phases) if phases else None,
-            list(dict.fromkeys(notes)),
-            [f"{SECONDARY}: {words}." for words in PUBLISHED],
-        )
+        cells = [[*_names(row), *(_phase(phases[phase]) for phase in PHASES)] for row, phases in phased]
+        tables.append(DataTable(PHASES_CAPTION, headings, cells))
+    tables += _budget_tables([row for row, _ in trained])
+    notes = [note for row, texts in trained for note in _reasons(row, texts)]
+    notes += [
+        f"Quality at a budget of {clean(row.label, 32)}: refused, {clean(row.at_budget.missing, 300)}."
+        for row, _ in trained
+        if row.at_budget is not None and row.at_budget.missing
+    ]
+    published = [f"{SECONDARY}: {words}." for words in PUBLISHED]
+    return _View(tables, list(dict.fromkeys(notes)), published)
+
+
+def _budget_tables(rows: Sequence[MethodResult]) -> list[DataTable]:
+    """Return a table a board and task, whose methods share their budgets; none where no method has a curve."""
+    tables = []
+    for board, task in dict.fromkeys((row.board_id, row.task) for row in rows):
+        members = [
+            (row, row.at_budget.within)
+            for row in rows
+            if (row.board_id, row.task) == (board, task)
+            and row.at_budget is not None
+            and row.at_budget.within
+        ]
+        if members:
+            headings = [f"within {_BUDGET[each.quantity](each.budget)}" for each in members[0][1]]
+            cells = [[*_names(row), *map(_at_budget, within)] for row, within in members]
+            tables.append(DataTable(BUDGET_CAPTION, ("board", "task", "method", *headings), cells))
+    return tables
+
+
+def _at_budget(each: AtBudget) -> str:
+    return _quality(each.quality) if each.quality is not None else str(each.missing)
 
 
 def _names(row: MethodResult) -> list[str]:
@@ -89,93 +153,46 @@ def _names(row: MethodResult) -> list[str]:
     return [clean(row.board_id, 40), clean(row.task, 40), clean(row.label, 32) + dtype]
 
 
-def _row(row: MethodResult, reps: Sequence[Repetition]) -> list[str]:
-    tokens = _median(reps, "train_tokens")
-    padded, foretold = _median(reps, "padded_tokens"), _median(reps, "predicted_total_b")
-    rate = _median(reps, _TOKENS)
-    joules = row.energy.gross_j.median if row.energy is not None else None
+def _row(row: MethodResult, texts: TextTraining) -> list[str]:
+    spent_j, tokens = row.energy.gross_j.median if row.energy is not None else None, texts.train_tokens
     return [
         *_names(row),
         str(row.n),
-        significant(rate) if rate is not None else "-",
-        percent(1 - tokens / padded) if tokens and padded else "-",
-        f"{significant(joules / tokens)} J" if joules is not None and tokens else "-",
+        significant(texts.tokens_per_s.median),
+        percent(texts.padding) if texts.padding is not None else "-",
+        f"{significant(spent_j / tokens)} J" if spent_j is not None and tokens else "-",
         size(row.peak_rss_b.median) if row.peak_rss_b is not None else "-",
         size(row.over_idle_b.median) if row.over_idle_b is not None else "-",
-        size(foretold) if foretold is not None else "-",
+        size(texts.predicted_total_b) if texts.predicted_total_b is not None else "-",
         clean(row.accuracy.metric, 30) if row.accuracy is not None else "-",
-        _quality(rep.quality.before for rep in reps),
-        _quality(rep.quality.after for rep in reps),
+        _quality(texts.before),
+        _quality(texts.after),
     ]
 
 
-def _quality(values: Iterable[float | None]) -> str:
+def _quality(share: Median | None) -> str:
     """Return the median with its interval, or a dash."""
-    known = [value for value in values if value is not None]
-    if not known:
+    if share is None:
         return "-"
-    interval = median_interval(known)
-    if interval.n == 1:
-        return percent(interval.median)
-    what = "" if interval.kind == "order-statistic" else f", range of {interval.n}"
-    return f"{percent(interval.median)} ({percent(interval.low)} to {percent(interval.high)}{what})"
+    if share.n == 1:
+        return percent(share.median)
+    what = "" if share.interval == "order-statistic" else f", range of {share.n}"
+    return f"{percent(share.median)} ({percent(share.low)} to {percent(share.high)}{what})"
 
 
-def _median(reps: Iterable[Repetition], name: str) -> float | None:
-    values = [rep.metrics[name] for rep in reps if name in rep.metrics]
-    return median(values) if values else None
+def _phase(phase: TextPhase) -> str:
+    if phase.took_s is None:
+        return "failed" if phase.failed else "-"
+    return seconds(phase.took_s) + ("" if phase.peak_b is None else f", {size(phase.peak_b)}")
 
 
-def _instrumented(row: MethodResult, repetitions: Iterable[Repetition]) -> Repetition | None:
-    """Return the instrumented repetition of a row's workload that tells its phases; None without one."""
-    wanted = (
-        row.board_id,
-        row.task,
-        row.label,
-        row.engine,
-        row.device,
-        row.threads,
-        row.dtype,
-        row.power_mode,
-    )
-    for rep in repetitions:
-        own = (
-            rep.board_id,
-            rep.task,
-            rep.label,
-            rep.engine,
-            rep.device,
-            rep.threads,
-            rep.dtype,
-            rep.power_mode,
-        )
-        if rep.role == "instrumented" and own == wanted and "load_s" in rep.metrics:
-            return rep
-    return None
-
-
-def _phases(row: MethodResult, rep: Repetition) -> list[str]:
-    return [*_names(row), *(_phase(rep, phase) for phase in PHASES)]
-
-
-def _phase(rep: Repetition, phase: str) -> str:
-    took_s, peak_b = rep.metrics.get(f"{phase}_s"), rep.metrics.get(f"{phase}_peak_b")
-    if took_s is None:
-        return "failed" if _failed(rep.missing.get(phase, "")) else "-"
-    return seconds(took_s) + ("" if peak_b is None else f", {size(peak_b)}")
-
-
-def _failed(reason: str) -> bool:
-    return bool(reason) and "nothing to merge" not in reason
-
-
-def _reasons(row: MethodResult, rep: Repetition, page: Page) -> list[str]:
+def _reasons(row: MethodResult, texts: TextTraining) -> list[str]:
     """Say why phases are missing, each failure with its method."""
     label = clean(row.label, 32)
     return [
-        f"{phase.replace('_', ' ').capitalize()} of {label}: {clean(page.scrub(reason), 300)}."
-        for phase in PHASES
-        if (reason := rep.missing.get(phase, "")) and f"{phase}_s" not in rep.metrics
+        f"{name.replace('_', ' ').capitalize()} of {label}: {clean(phase.missing, 300)}."
+        for name, phase in texts.phases.items()
+        if phase.missing
     ]
 
 

@@ -1,4 +1,4 @@
-"""The agent's commands: ``python payload.zip probe|lease|start|wait|harvest|update|clean|tune|untune|examine|bundle``.
+"""The agent's commands: ``payload.zip probe|lease|start|wait|harvest|update|clean|tune|untune|examine|trials|bundle``.
 
 Requests come on standard input, replies go to standard output, one protocol line each; see
 :mod:`tunebench.targets.agent.protocol`. Nothing heavy is imported before it is needed: each command is a process.
@@ -224,6 +224,17 @@ def _examine(place: Workdir, _options: Dict[str, str]) -> None:
     _reply(permissions.examine(place, request))
 
 
+def _trials(_place: Workdir, _options: Dict[str, str]) -> None:
+    """Try what may die at its first use, in children: ``{"trials": {"interpreter": [argv]}}``."""
+    from tunebench.targets.agent.doctor import trials
+
+    argv = _object("trials").get("interpreter")
+    if not isinstance(argv, list) or not argv or not all(isinstance(word, str) for word in argv):
+        raise AgentError("job", "trials: 'interpreter' must be a command")
+    signal.alarm(PROBE_S)
+    _reply(trials.run(argv))
+
+
 def _bundle(place: Workdir, _options: Dict[str, str]) -> None:
     from tunebench.targets.agent.doctor import bundle
     from tunebench.targets.agent.job import job_files
@@ -274,6 +285,7 @@ _COMMANDS = {
     "tune": _tune,
     "untune": _untune,
     "examine": _examine,
+    "trials": _trials,
     "bundle": _bundle,
     "environment": _environment,
 }

@@ -71,7 +71,7 @@ class Wheel:
             python: major.minor; from 3.12 on the standard library lacks what torch takes from setuptools.
         """
         first = f"torch @ {self.url}" if self.url else f"torch=={self.torch}"
-        more = self.setuptools_from and _at_least(python, self.setuptools_from)
+        more = self.setuptools_from and at_least(python, self.setuptools_from)
         return (first, *self.requires, *(("setuptools",) if more else ()))
 
 
@@ -92,7 +92,7 @@ class Choice:
     reasons: tuple[str, ...] = ()
 
 
-def _at_least(have: str, wanted: str) -> bool:
+def at_least(have: str, wanted: str) -> bool:
     """Tell whether a version is as new as another; False if the board's text is no version."""
     try:
         return Version(have) >= Version(wanted)
@@ -101,14 +101,15 @@ def _at_least(have: str, wanted: str) -> bool:
 
 
 @cache
-def _table() -> dict[str, Any]:
+def table() -> dict[str, Any]:
+    """Return ``wheels.toml`` as it is."""
     text = resources.files("tunebench.targets.boards").joinpath("wheels.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
 
 def wheels() -> tuple[Wheel, ...]:
     """Return the table, in its order of preference."""
-    return tuple(_row(row) for row in _table()["wheel"])
+    return tuple(_row(row) for row in table()["wheel"])
 
 
 def _row(row: dict[str, Any]) -> Wheel:
@@ -118,7 +119,7 @@ def _row(row: dict[str, Any]) -> Wheel:
 
 def crashes() -> tuple[Crash, ...]:
     """Return the torch versions that are known to die by SIGILL."""
-    return tuple(Crash(**row) for row in _table()["crash"])
+    return tuple(Crash(**row) for row in table()["crash"])
 
 
 def crash_of(torch: str, lse: bool | None) -> Crash | None:
@@ -185,8 +186,8 @@ def _misfit(row: Wheel, facts: Facts, failed: Collection[str]) -> str | None:
     if row.jetpacks and facts.jetpack not in row.jetpacks:
         return f"built for JetPack {row.jetpacks[0]} to {row.jetpacks[-1]}, this is {facts.jetpack}"
     if facts.python not in row.pythons:
-        return f"has no wheel for Python {facts.python} (for {_span(row.pythons)})"
-    if not _at_least(str(facts.glibc), row.glibc):
+        return f"has no wheel for Python {facts.python} (for {span(row.pythons)})"
+    if not at_least(str(facts.glibc), row.glibc):
         return f"needs glibc {row.glibc} or newer, this system has {facts.glibc}"
     crash = crash_of(row.torch, facts.lse)
     if crash is not None:
@@ -194,7 +195,8 @@ def _misfit(row: Wheel, facts: Facts, failed: Collection[str]) -> str | None:
     return None
 
 
-def _span(versions: Sequence[str]) -> str:
+def span(versions: Sequence[str]) -> str:
+    """Return versions in words, the first to the last."""
     return versions[0] if len(versions) == 1 else f"{versions[0]} to {versions[-1]}"
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tunebench.targets.agent import protocol
-from tunebench.targets.agent.doctor import bundle
+from tunebench.targets.agent.doctor import bundle, trials
 from tunebench.targets.agent.doctor.permissions import SCHEMA as EXAMINE_SCHEMA
 from tunebench.targets.client import harvest_check
 from tunebench.targets.client.connection import Connection, mapping
@@ -26,6 +26,8 @@ from tunebench.targets.client.replies import (
     Owner,
     Probe,
     StartWarning,
+    TrialEnd,
+    TrialReport,
     TuningReply,
     read_probe,
     read_some,
@@ -293,6 +295,18 @@ class Board(Connection):
             duplex.send_message({"examine": {"root": self.spec.root, "wanted": dict(wanted)}})
             answer = self._checked(self._answer(duplex, self.spec.timeouts.command_s), EXAMINE_SCHEMA)
         return read_examination(answer, self.spec.id)
+
+    def trials(self, interpreter: Sequence[str]) -> list[TrialEnd]:
+        """Try, in children on the board, what an interpreter may import and die of at its first use.
+
+        Returns:
+            a row for each package that is there.
+        """
+        with self._agent("trials") as duplex:
+            duplex.send_message({"trials": {"interpreter": list(interpreter)}})
+            bound_s = self.spec.timeouts.command_s + trials.LIMIT_S * len(trials.TRIALS)
+            answer = self._checked(self._answer(duplex, bound_s), trials.SCHEMA)
+        return self._read(TrialReport, answer, "trials").trials
 
     def bundle(self) -> tuple[CaptureSummary, dict[str, bytes]]:
         """Fetch a redacted capture of the board's sensor tree: the board's summary, and the files by path.

@@ -135,6 +135,29 @@ class Interpreter(Reply):
         return " ".join(self.argv or [])
 
 
+class TrialEnd(Reply):
+    """How the first use of a package ended: see :func:`tunebench.targets.agent.doctor.trials.run`.
+
+    Attributes:
+        survived: steps that it came back from.
+        died_in: the step that it did not come back from; ``None``: it survived all.
+    """
+
+    name: Name
+    package: Name
+    version: Name | None = None
+    survived: list[Name] = Field(default_factory=list, max_length=20)
+    died_in: Name | None = None
+    reason: Name | None = None
+    seconds: Number = 0.0
+
+
+class TrialReport(Reply):
+    """The trials of an interpreter; no row of a package that is not there."""
+
+    trials: list[TrialEnd] = Field(default_factory=list, max_length=20)
+
+
 class Channel(Reply):
     """One telemetry series: see :class:`tunebench.targets.agent.sensors.base.Channel`."""
 

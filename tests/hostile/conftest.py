@@ -27,7 +27,7 @@ SHORT = Timeouts(connect_s=3.0, banner_s=3.0, auth_s=5.0, channel_s=3.0, command
 _LIAR = """
 import json, os, sys, time
 said, command = sys.argv[1], sys.argv[2:]
-if command[0] in ("start", "harvest", "probe", "lease", "bundle", "tune", "untune", "examine"):
+if command[0] in ("start", "harvest", "probe", "lease", "bundle", "tune", "untune", "examine", "trials"):
     while True:
         line = sys.stdin.buffer.readline()
         message = json.loads(line[len("@tb1 "):]) if line else {}

@@ -24,7 +24,8 @@ found = {"python": "%d.%d.%d" % sys.version_info[:3], "executable": sys.executab
          "cuda": False, "cuda_version": None, "transformers": None, "reason": None}
 try:  # looked for, not imported
     from importlib.util import find_spec
-    found["packages"] = [name for name in ("numpy", "onnxruntime") if find_spec(name) is not None]
+    found["packages"] = [name for name in ("numpy", "onnxruntime", "transformers", "peft")
+                         if find_spec(name) is not None]
 except Exception:
     pass
 print(json.dumps(found))
@@ -54,7 +55,7 @@ def interpreter(argv: List[str], timeout_s: float = IMPORT_S) -> Dict[str, Any]:
     Returns:
         ``argv``, ``ok`` (it starts), ``python``, ``executable``, ``torch``, ``cuda`` (a device is usable),
         ``cuda_version`` (what torch was built for), ``transformers`` (its version, from Python 3.8 on), ``packages``
-        (runtimes and what they need that are there, by import name), ``sigill``, ``reason``.
+        (of those that rows may need, the ones that are there, by import name), ``sigill``, ``reason``.
     """
     answer = {
         "argv": argv,

@@ -40,8 +40,9 @@ def start(here: Place, recipe: Dict[str, Any]) -> None:
 
     Args:
         here: the environment.
-        recipe: ``python`` (argv), ``pip`` (bool), ``label``, ``downloads`` (list of ``{"what", "args"}``),
-            ``installs`` (requirements), ``expect`` (``"torch"`` or ``"python"``).
+        recipe: ``python`` (argv), ``pip`` (bool), ``label`` (all that it holds), ``torch`` (its version), ``downloads``
+            (list of ``{"what", "args"}``), ``installs`` (requirements of torch), ``beside`` (list of ``{"label",
+            "installs"}``: what is put beside it), ``expect`` (``"torch"`` or ``"python"``), ``imports`` (modules).
 
     Raises:
         AgentError: (kind ``lease``) another recipe is being built under this name.
@@ -76,7 +77,8 @@ class Build:
         self._state.setdefault("steps", {})
         self._state.setdefault("failed", {})
         self._n = 0
-        self._of = len(recipe["downloads"]) + 2 + bool(recipe["installs"])
+        self._acted = False
+        self._of = len(recipe["downloads"]) + 2 + bool(recipe["installs"]) + len(recipe.get("beside", ()))
 
     def run(self) -> None:
         """Run all steps; the last event says how the build ended."""
@@ -88,8 +90,9 @@ class Build:
             for download in self._recipe["downloads"]:
                 self._step("download %s" % download["what"], functools.partial(self._download, download))
             if self._recipe["installs"]:
-                what = hashlib.sha256("\n".join(self._recipe["installs"]).encode()).hexdigest()[:12]
-                self._step("install torch %s" % self._recipe["label"], self._install, "install %s" % what)
+                self._put("torch %s" % self._torch(), self._recipe["installs"])
+            for row in self._recipe.get("beside", ()):
+                self._put(row["label"], row["installs"])
             self._check()
         except StepFailed as failure:
             self._say(event="end", ok=False, kind=failure.args[0], reason=failure.args[1])
@@ -105,6 +108,7 @@ class Build:
             return
         self._say(event="step", title=title, n=self._n, of=self._of, done_before=False)
         began_s = time.monotonic()
+        self._acted = True
         act()
         self._state["steps"][key] = {"seconds": round(time.monotonic() - began_s, 2)}
         self._save()
@@ -131,23 +135,29 @@ class Build:
         argv = [self._here.python, "-I", "-m", "pip", "download", "--dest", self._here.wheels, "--no-deps"]
         self._run("download", argv + ["--only-binary=:all:"] + download["args"] + [download["what"]])
 
-    def _install(self) -> None:
+    def _put(self, title: str, requirements: List[str]) -> None:
+        what = hashlib.sha256("\n".join(requirements).encode()).hexdigest()[:12]
+        self._step("install %s" % title, functools.partial(self._install, requirements), "install %s" % what)
+
+    def _install(self, requirements: List[str]) -> None:
         argv = [self._here.python, "-I", "-m", "pip", "install", "--no-index", "--no-deps"]
-        argv += ["--find-links", self._here.wheels] + self._recipe["installs"]
+        argv += ["--find-links", self._here.wheels] + requirements
         # Only from the wheelhouse: the board's own pip configuration may name other places with other builds.
         self._run("install", argv, PIP_CONFIG_FILE=os.devnull, PIP_FIND_LINKS="")
 
     def _check(self) -> None:
-        """Import torch in a child: a build for another CPU dies there, by SIGILL."""
+        """Import torch, and what is beside it, in children: a build for another CPU dies there, by SIGILL."""
         self._n += 1
         self._say(event="step", title="look whether it works", n=self._n, of=self._of, done_before=False)
         report = interpreters.interpreter([self._here.python])
         ok = bool(
             report["ok"] and not report["sigill"] and (report["torch"] or self._recipe["expect"] == "python")
         )
+        if ok and self._recipe.get("imports"):
+            self._import(self._recipe["imports"])
         self._state.update(interpreter=report, complete=self._recipe["label"] if ok else None)
         if report["sigill"]:
-            self._state["failed"][self._recipe["label"]] = report["reason"]
+            self._state["failed"][self._torch()] = report["reason"]
         self._save()
         if ok:
             for folder in (self._here.wheels, self._here.tmp):
@@ -157,7 +167,21 @@ class Build:
             kind = "sigill" if report["sigill"] else "check"
             self._say(event="end", ok=False, kind=kind, reason=report["reason"], interpreter=report)
 
+    def _import(self, modules: List[str]) -> None:
+        """Import what stands beside torch; where it was there and is not any more, the next build begins anew."""
+        try:
+            self._run("check", [self._here.python, "-I", "-c", "import %s" % ", ".join(modules)])
+        except StepFailed:
+            self._state["complete"] = None
+            if not self._acted:
+                self._state["steps"] = {}
+            self._save()
+            raise
+
     # -- inside -----------------------------------------------------------------------------------
+
+    def _torch(self) -> str:
+        return str(self._recipe.get("torch", self._recipe["label"]))
 
     def _run(self, kind: str, argv: List[str], **more: str) -> None:
         """Run a command (with ``more`` in its environment) to its end, telling how much it has written so far.

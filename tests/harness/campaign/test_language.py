@@ -9,7 +9,7 @@ import pytest
 from tunebench.harness.board.environment import unable
 from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import UsageError
-from tunebench.targets.client.replies import Interpreter
+from tunebench.targets.client.replies import Interpreter, Probe
 
 SUITE = """
 [suite]
@@ -166,8 +166,24 @@ def test_a_board_without_transformers_is_told_with_the_command_that_installs_it(
     with_torch = Interpreter(ok=True, torch="2.5.0", executable="/opt/python3")
     reason = unable(workload, with_torch, ["python3"])
     assert reason is not None and "/opt/python3 -m pip install transformers" in reason
+    assert "`tunebench setup BOARD --with transformers` brings it" in reason
     whole = Interpreter(ok=True, torch="2.5.0", transformers="4.46.0")
     assert unable(workload, whole, ["python3"]) is None
+
+
+def test_a_board_for_which_no_transformers_can_be_is_told_why(tmp_path):
+    workload = load_suite(str(write(tmp_path))).workloads[0]
+    hardware = {"machine": "aarch64"}
+    old, new = (
+        Probe(fingerprint={"hardware": hardware, "os": {"libc": f"glibc {glibc}"}})
+        for glibc in ("2.27", "2.36")
+    )
+    jetpack_4 = Interpreter(ok=True, python="3.6.9", torch="1.11.0", executable="/usr/bin/python3")
+    reason = unable(workload, jetpack_4, ["python3"], None, old)
+    assert "no wheel can be: no transformers of the table has wheels for Python 3.6" in str(reason)
+    pi_os = Interpreter(ok=True, python="3.11.2", torch="2.9.1", executable="/usr/bin/python3")
+    reason = unable(workload, pi_os, ["python3"], None, new)
+    assert "pip install transformers==5.24.0 peft==0.21.2" in str(reason)
 
 
 def test_files_of_the_users_own_are_looked_for_from_the_suites_file_on(tmp_path):

@@ -23,6 +23,7 @@ from tunebench.harness.lab.doctor import (
     _counters,
     _how_far,
     _summary,
+    _survival,
     examine_all,
     exit_code,
     make_bundle,
@@ -31,7 +32,7 @@ from tunebench.harness.lab.doctor import (
 from tunebench.harness.lab.permissions import fixes
 from tunebench.targets.agent.doctor.permissions import SCHEMA
 from tunebench.targets.client.examination import read_examination
-from tunebench.targets.client.replies import CaptureSummary, Probe
+from tunebench.targets.client.replies import CaptureSummary, Probe, TrialEnd
 from tunebench.targets.errors import HostKeyError, InterpreterError, ReplyError, UnreachableError
 
 GOVERNOR = "/sys/devices/system/cpu/cpufreq/policy0/scaling_governor"
@@ -101,6 +102,26 @@ def test_a_wish_that_cannot_be_had_is_a_warning_with_its_reason(simulated, lab):
     assert wish.state == "warn"
     assert "no power mode 'TURBO'; this board has: 15W" in wish.message
     assert diagnosis.measurable
+
+
+def test_a_package_that_dies_at_its_first_use_is_a_warning_that_names_the_step():
+    died = TrialEnd(
+        name="4-bit kernel", package="bitsandbytes", version="0.50.2", survived=["import"], died_in="quantize",
+        reason="killed by SIGILL",
+    )  # fmt: skip
+    check = _survival(died)
+    assert (check.name, check.state) == ("4-bit kernel", "warn")
+    assert check.message == "bitsandbytes 0.50.2 dies in quantize: killed by SIGILL; it survived import"
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+def test_a_board_with_transformers_tells_that_it_survives_a_forward_and_a_backward(lab):
+    pytest.importorskip("transformers")
+    (diagnosis,) = examine_all(load_inventory(lab("here", extra=f'interpreter = "{sys.executable}"')).boards)
+    (check,) = [check for check in diagnosis.checks if check.name == "transformers"]
+    assert check.state == "ok", check.message
+    assert "survives import, forward, backward" in check.message
 
 
 def test_a_board_left_tuned_is_told(orin, tmp_path):

@@ -191,6 +191,28 @@ def test_a_jetsons_own_torch_is_found_and_nothing_is_installed(
     assert not (tmp_path / "work-here" / "venvs").exists()
 
 
+def test_what_stands_beside_torch_is_refused_before_anything_is_made_where_there_is_no_torch(
+    entry, tmp_path, wish, messages
+):
+    with pytest.raises(Refusal, match="--with transformers: transformers runs on torch, and there is none"):
+        set_up(entry, wish(additions=("transformers",)), messages.append)
+    assert not (tmp_path / "work-here" / "venvs" / "no-torch").exists()
+
+
+def test_nothing_is_put_into_a_system_that_has_its_torch_the_command_for_it_is_told(
+    good_torch, entry, tmp_path, wish, messages, simulated
+):
+    site = tmp_path / "site" / "torch"
+    site.mkdir(parents=True)
+    (site / "__init__.py").write_text(good_torch("2.8.0").replace("False", "True"))
+    fake = tmp_path / "fake-python-with-nvidias-torch"
+    fake.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path}/site exec {sys.executable} -S "$@"\n')
+    fake.chmod(0o755)
+    orin = entry.model_copy(update={"simulated_root": str(simulated("orin-nano-jp6"))})
+    with pytest.raises(Refusal, match=r"-m pip install --user --no-deps 'transformers==.*' 'peft=="):
+        set_up(orin, wish("jetson", python=str(fake), additions=("transformers",)), messages.append)
+
+
 # -- the command -----------------------------------------------------------------------------------
 
 
@@ -215,6 +237,12 @@ def test_a_board_that_is_not_in_the_inventory_ends_with_2(cli, lab):
     assert unknown.returncode == 2
     assert "no board 'there'; the inventory has: here" in unknown.stderr
     assert "Traceback" not in unknown.stderr
+
+
+def test_what_the_table_has_not_is_refused_with_what_it_has(cli, lab):
+    refused = cli("setup", "here", "-i", str(lab("here")), "--with", "tensorflow")
+    assert refused.returncode == 2
+    assert "--with tensorflow: there is transformers" in refused.stderr
 
 
 @pytest.mark.slow

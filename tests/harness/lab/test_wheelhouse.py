@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import json
 import os
 import platform
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -17,6 +19,9 @@ from tunebench.harness.artifacts.gather import build_payload
 from tunebench.harness.lab import setup, wheelhouse
 from tunebench.harness.lab.setup import set_up
 from tunebench.harness.lab.wheelhouse import Download, FetchError
+from tunebench.targets.boards import additions
+from tunebench.targets.boards import wheels as wheel_table
+from tunebench.targets.boards.additions import choose_addition
 from tunebench.targets.boards.wheels import Facts, choose
 from tunebench.targets.client.board import Board
 
@@ -155,6 +160,38 @@ def test_a_torch_that_dies_by_sigill_is_replaced_by_the_next_older(
     assert f"torch {versions[0]} dies on this board by SIGILL: trying the next older one" in messages
     messages.clear()
     assert set_up(entry, wish("cpu", offline=True), messages.append).changed is False
+
+
+@pytest.mark.slow
+def test_transformers_is_put_beside_a_torch_that_is_there_without_sending_that_again(
+    entry, tmp_path, wish, messages, shelf, shelve, monkeypatch
+):
+    torch = shelve()[0]
+    facts = Facts(PYTHON, platform.machine(), 64, platform.libc_ver()[1])
+    whole = choose_addition("transformers", facts, torch)
+    # Two of its wheels, and torch alone: each is a start of pip.
+    row = dataclasses.replace(whole, requires=whole.requires[:2])
+    monkeypatch.setattr(additions, "additions", lambda: (row,))
+    bare = dataclasses.replace(choose("cpu", facts).wheels[0], requires=(), setuptools_from="")
+    monkeypatch.setattr(wheel_table, "wheels", lambda: (bare,))
+    for requirement in row.requires:
+        name, _, version = requirement.partition("==")
+        make_wheel(shelf, name.partition(">")[0].replace("-", "_"), version or "9999.0", "")
+    monkeypatch.setattr(setup, "NEED_B", {"cpu": 0})
+    set_up(entry, wish("cpu", offline=True), messages.append)
+    messages.clear()
+    both = set_up(entry, wish("cpu", offline=True, additions=("transformers",)), messages.append)
+    assert (both.torch, both.additions, both.changed) == (torch, (row.label,), True)
+    pushed = {line.split(": ")[1].partition("-")[0] for line in messages if line.startswith("push ")}
+    assert {"transformers", "peft"} <= pushed and "torch" not in pushed
+    for asked in (("transformers",), ()):
+        assert set_up(entry, wish("cpu", offline=True, additions=asked), messages.append).changed is False
+    venvs = tmp_path / "work-here" / "venvs"
+    shutil.rmtree(venvs / "torch-cpu" / "lib" / f"python{PYTHON}" / "site-packages" / "peft")
+    with pytest.raises(setup.Refusal, match="No module named 'peft'"):
+        set_up(entry, wish("cpu", offline=True, additions=("transformers",)), messages.append)
+    state = json.loads((venvs / "torch-cpu.json").read_text())
+    assert (state["steps"], state["complete"]) == ({}, None), "the next set-up makes it anew"
 
 
 @pytest.mark.slow

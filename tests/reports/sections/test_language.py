@@ -8,8 +8,11 @@ import pytest
 
 from tests.reports.campaigns import Campaign
 from tunebench.reports.render.html import render
+from tunebench.reports.render.markdown import MAX_CHARS, markdown
+from tunebench.reports.render.text import table
 from tunebench.reports.results import RunReader
-from tunebench.reports.sections.language import PUBLISHED, SECONDARY
+from tunebench.reports.sections.language import PUBLISHED, SECONDARY, SECTION
+from tunebench.reports.summary import as_json, summarise
 
 PHASES = {
     f"{phase}_{unit}": value
@@ -70,3 +73,38 @@ def test_anchors_of_others_are_labelled_as_published_by_a_secondary_source(run):
 
 def test_a_run_without_texts_has_no_section(run):
     assert 'id="language"' not in render(RunReader(run))
+
+
+def test_plain_text_has_the_tables_the_failures_and_the_anchors_of_the_page(run):
+    text = table(summarise(with_texts(run, reload_failed=True)), width=150)
+    section = text[text.index("Language models\n") :]
+    assert section.index("tokens/s") < section.index("steady step") < section.index("- Reload of lora-all")
+    assert "251" in section and "1.50 s, 763 MiB" in section and "range of 3)" in section
+    assert " ".join(section.split()).count(SECONDARY) == len(PUBLISHED)
+
+
+def test_markdown_has_a_row_a_method_escaped_and_what_failed(tmp_path):
+    campaign = Campaign(methods=["ft-all", "lora-all"], rename={"ft-all": "ft|*all*"})
+    text = markdown(summarise(with_texts(campaign.write(tmp_path / "results"), reload_failed=True)))
+    section = text[text.index("### Language models") : text.index("### What you may not conclude")]
+    assert section.splitlines()[2].startswith("| board | task | method | tokens/s | J/token | peak memory |")
+    assert "| ft\\|\\*all\\* | 251 |" in section
+    assert "- Reload of lora-all: out of memory" in section
+
+
+def test_markdown_that_is_too_long_for_a_comment_points_to_the_page(run):
+    summary = summarise(with_texts(run))
+    whole = SECTION.markdown(summary, MAX_CHARS)
+    assert SECTION.markdown(summary, len(whole)) == whole
+    assert (
+        SECTION.markdown(summary, len(whole) - 1)
+        == "### Language models\n\nToo long for a comment: see the page."
+    )
+    assert SECTION.markdown(summary, 20) == ""
+
+
+def test_json_has_the_numbers_of_the_section_and_of_no_other_run(run):
+    assert all("texts" not in row for row in as_json(summarise(RunReader(run)))["rows"])
+    first = as_json(summarise(with_texts(run)))["rows"][0]["texts"]
+    assert first["tokens_per_s"]["median"] == 251.0 and first["padding"] == pytest.approx(0.1)
+    assert first["phases"]["reload"] == {"took_s": 1.5, "peak_b": 8e8, "missing": None, "failed": False}

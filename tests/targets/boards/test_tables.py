@@ -10,6 +10,7 @@ from tests.boards import trees
 from tunebench.targets.agent.environment import probe
 from tunebench.targets.agent.workdir import Workdir
 from tunebench.targets.boards import BOARDS, GENERIC_LINUX, match
+from tunebench.targets.boards.additions import Addition, additions, choose_addition
 from tunebench.targets.boards.wheels import Facts, choose, crash_of, wheels
 
 #: tree -> row, chip, scope and watts-bearing rails of the total.
@@ -172,3 +173,52 @@ def test_every_64_bit_system_of_the_table_has_a_torch(board):
         facts = Facts(system.python, "aarch64", system.bits, system.glibc, board.lse, system.jetpack)
         flavour = "jetson" if system.jetpack else "cpu"
         assert bool(choose(flavour, facts).wheels) == (system.bits == 64), (board.name, system.name)
+
+
+# -- beside torch ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("facts", "torch", "transformers"),
+    [
+        (PI_OS, "2.9.1", "5.24.0"),
+        (PI_OS, "2.5.1", "4.57.6"),
+        (Facts("3.10", "aarch64", 64, "2.35", True, "6.2"), "2.8.0", "5.20.2"),
+        (Facts("3.8", "aarch64", 64, "2.31", True, "5.1.2"), "2.1.0a0+41361538.nv23.06", "4.46.3"),
+        (Facts("3.9", "aarch64", 64, "2.31"), "2.6.0", "4.57.6"),
+        (Facts("3.13", "x86_64", 64, "2.41"), "2.13.0+cpu", "5.24.0"),
+    ],
+)
+def test_transformers_goes_by_python_and_by_the_torch_that_was_chosen(facts, torch, transformers):
+    assert choose_addition("transformers", facts, torch).label == f"transformers {transformers}"
+
+
+@pytest.mark.parametrize(
+    ("facts", "torch", "reason"),
+    [
+        (Facts("3.6", "aarch64", 64, "2.27", False, "4.6.1"), "1.11.0", "has wheels for Python 3.6 (for 3.8 to 3.13)"),
+        (Facts("3.9", "aarch64", 64, "2.31"), "1.13.1", "4.57.6 needs torch 2.2 or newer, here it is 1.13.1"),
+        (Facts("3.11", "aarch64", 32, "2.36"), "2.9.1", "this is aarch64, 32 bits"),
+        (Facts("3.11", "aarch64", 64, None), "2.9.1", "64 bits, without glibc"),
+        (Facts("3.11", "riscv64", 64, "2.36"), "2.9.1", "needs wheels for aarch64 or x86_64"),
+        (PI_OS, None, "runs on torch, and there is none"),
+    ],
+)  # fmt: skip
+def test_where_no_wheel_of_transformers_can_be_the_reason_is_told(facts, torch, reason):
+    assert reason in choose_addition("transformers", facts, torch)
+
+
+def test_every_torch_of_the_table_has_a_transformers_but_for_jetpack_4():
+    for wheel in wheels():
+        for python in wheel.pythons:
+            row = choose_addition("transformers", Facts(python, wheel.machine, 64, "2.41"), wheel.torch)
+            assert isinstance(row, Addition) == (python != "3.6"), (wheel.torch, python, row)
+
+
+def test_each_row_pins_what_belongs_together_and_names_nothing_twice():
+    for row in additions():
+        names = [what.partition("=")[0].partition(">")[0] for what in row.requires]
+        assert len(names) == len(set(names))
+        assert row.requires[0].startswith(f"{row.name}==")
+        pinned = {what.partition("==")[0] for what in row.requires if "==" in what}
+        assert {"transformers", "peft", "accelerate", "tokenizers", "huggingface-hub"} <= pinned

@@ -1,0 +1,1 @@
+"""Beyond one comparison: a method over several boards, to a quality, and at a budget."""
