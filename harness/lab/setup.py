@@ -28,6 +28,7 @@ from tunebench.targets.client.board import LONGEST_BUILD_S, Board
 from tunebench.targets.client.replies import Interpreter, Owner
 from tunebench.targets.client.venv_replies import BuildEnd, BuildEvent, Distribution, PythonFacts, VenvFacts
 from tunebench.targets.errors import ConditionError, TargetError
+from tunebench.workloads.deploy import RUNTIMES
 
 #: Bytes that must be free: wheels, their unpacked form and pip's copy meet on the disk for a while.
 NEED_B: Mapping[str, int] = {"none": 64 << 20, "cpu": 1500 << 20, "jetson": 4000 << 20}
@@ -35,6 +36,8 @@ NEED_B: Mapping[str, int] = {"none": 64 << 20, "cpu": 1500 << 20, "jetson": 4000
 LEASE_S = 3600.0
 #: Over all links together.
 BUILD_LIMIT_S = LONGEST_BUILD_S
+#: Bytes that a runtime adds: its wheel, numpy, their unpacked forms and pip's copies (onnxruntime 1.32.0: 274 MB).
+RUNTIME_B = 320 << 20
 _NAMES = {"cpu": "torch-cpu", "jetson": "torch-jetson", "none": "no-torch"}
 _DEBIANS = ("debian", "ubuntu", "raspbian")
 _MB = 1e6
@@ -48,13 +51,18 @@ class Refusal(HarnessError):
 
 @dataclass(frozen=True)
 class Wish:
-    """What a user asked for."""
+    """What a user asked for.
+
+    Attributes:
+        runtime: of :data:`tunebench.workloads.deploy.RUNTIMES`, put into the same environment; None: none.
+    """
 
     flavour: Flavour
     offline: bool = False
     python: str | None = None
     index: str | None = None
     cache: Path = field(default_factory=wheelhouse.default_cache)
+    runtime: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,7 @@ class SetupResult:
         torch: its version; ``None`` without one.
         changed: whether anything was done.
         notes: what else a user should know.
+        runtime: which was put there, with its version; ``None``: none was asked for.
     """
 
     board_id: str
@@ -74,6 +83,7 @@ class SetupResult:
     cuda: bool
     changed: bool
     notes: tuple[str, ...] = ()
+    runtime: str | None = None
 
     @property
     def line(self) -> str:
@@ -86,6 +96,7 @@ class SetupResult:
             "board_id": self.board_id,
             "interpreter": self.python,
             "torch": self.torch,
+            "runtime": self.runtime,
             "cuda": self.cuda,
             "changed": self.changed,
             "notes": list(self.notes),
@@ -149,6 +160,7 @@ class _Setup:
         self._name = _NAMES[wish.flavour]
         self._python = shlex.split(wish.python or board.spec.python)
         self._facts = link.persist(lambda: board.venv_facts(self._python, self._name))
+        self._runtime: list[Download] = []
 
     def run(self) -> SetupResult:
         self._say(describe(self._facts))
@@ -157,7 +169,8 @@ class _Setup:
                 f"the working directory lies on {self._facts.noexec}, which is mounted noexec: torch's libraries could"
                 " not be loaded from it. Set workdir in the inventory to a folder that allows it"
             )
-        if self._wish.flavour == "jetson":
+        self._runtime = runtime_downloads(self._wish, facts_of(self._facts))
+        if self._wish.flavour == "jetson" and not self._runtime:
             done = self._already_there()
             if done is not None:
                 return done
@@ -167,7 +180,7 @@ class _Setup:
             wheel = choice.wheels[0] if choice.wheels else None
             if wheel is None and self._wish.flavour != "none":
                 raise Refusal(self._why_not(choice))
-            recipe = make_recipe(wheel, self._python, self._wish, facts_of(self._facts))
+            recipe = make_recipe(wheel, self._python, self._wish, facts_of(self._facts), self._runtime)
             if self._is_built(recipe):
                 return self._outcome(wheel, self._facts.state.interpreter, changed=False)
             end = self._build(wheel, recipe)
@@ -202,6 +215,7 @@ class _Setup:
         """Return the command that sets this board up as it was asked for, or with something else in its place."""
         wish = self._wish
         words = ["setup", self._board.spec.id, "--torch", torch or wish.flavour]
+        words += ["--runtime", wish.runtime] if wish.runtime else []
         words += ["--offline"] if (wish.offline if offline is None else offline) else []
         words += ["--python", wish.python] if wish.python else []
         words += ["--index-url", wish.index] if wish.index else []
@@ -209,7 +223,7 @@ class _Setup:
 
     def _build(self, wheel: Wheel | None, recipe: Mapping[str, Any]) -> BuildEnd:
         self._check(wheel)
-        if self._wish.offline and wheel is not None:
+        if self._wish.offline and recipe["downloads"]:
             self._bring(wheel)
             recipe = {**recipe, "downloads": []}
         give_up_s = time.monotonic() + BUILD_LIMIT_S
@@ -232,7 +246,8 @@ class _Setup:
         self._say("recorded as done; looking whether it still works")
         interpreter = self._probe([self._facts.venv + "/bin/python"])
         complete = interpreter.torch or recipe["expect"] == "python"
-        return bool(interpreter.ok and not interpreter.sigill and complete)
+        lacking = set(recipe.get("imports", [])) - set(interpreter.packages or [])
+        return bool(interpreter.ok and not interpreter.sigill and complete and not lacking)
 
     def _check(self, wheel: Wheel | None) -> None:
         """Check, before anything is fetched, what would fail later.
@@ -240,22 +255,27 @@ class _Setup:
         Raises:
             Refusal: names the one thing to do.
         """
-        python = self._facts.python
-        if not python.venv or (wheel is not None and not python.ensurepip):
+        python, installs = self._facts.python, wheel is not None or bool(self._runtime)
+        if not python.venv or (installs and not python.ensurepip):
             raise Refusal(venv_missing(python, self._facts.distro))
-        if wheel is not None and python.libstdcxx is False:
-            raise Refusal("torch needs libstdc++.so.6. " + _once(self._facts.distro, "libstdc++6"))
+        if installs and python.libstdcxx is False:
+            what = "torch" if wheel is not None else f"runtime {self._wish.runtime!r}"
+            raise Refusal(f"{what} needs libstdc++.so.6. " + _once(self._facts.distro, "libstdc++6"))
         need_b, free_b = NEED_B[self._wish.flavour], self._facts.disk_free_b
+        need_b += RUNTIME_B if self._runtime else 0
         if free_b < need_b:
             raise Refusal(
                 f"{free_b / _MB:.0f} MB are free below the board's working directory, {need_b / _MB:.0f} MB are"
                 " needed: free some, or set the inventory's `workdir` to a larger disk"
             )
 
-    def _bring(self, wheel: Wheel) -> None:
+    def _bring(self, wheel: Wheel | None) -> None:
         """Fetch the wheels here and push them."""
         facts = facts_of(self._facts)
-        wanted = downloads_of(wheel, facts.python, self._wish.index)
+        wanted = [
+            *(downloads_of(wheel, facts.python, self._wish.index) if wheel is not None else ()),
+            *self._runtime,
+        ]
         paths = wheelhouse.fetch(wanted, facts, self._wish.cache, self._say)
         present = self._facts.wheels
         pushed_b = self._link.persist(
@@ -271,7 +291,7 @@ class _Setup:
         if self._wish.flavour == "jetson" and not interpreter.cuda:
             apt = f"; it needs: sudo apt install {' '.join(wheel.apt)}" if wheel and wheel.apt else ""
             notes.append(f"torch is there, but finds no CUDA device{apt}")
-        if wheel is None:
+        if wheel is None and not self._runtime:
             notes.append("no torch: the native engine and own commands run with this Python")
         return SetupResult(
             self._board.spec.id,
@@ -280,6 +300,7 @@ class _Setup:
             bool(interpreter.cuda),
             changed,
             tuple(notes),
+            self._runtime[0].what if self._runtime else None,
         )
 
 
@@ -317,26 +338,52 @@ def downloads_of(wheel: Wheel, python: str, index: str | None) -> list[Download]
     return [Download(torch, mirror or own), *(Download(other, mirror or ()) for other in others)]
 
 
-def make_recipe(wheel: Wheel | None, python: Sequence[str], wish: Wish, facts: Facts) -> dict[str, Any]:
-    """Return what the board is told to build: see :func:`tunebench.targets.agent.environment.venv_build.start`."""
+def runtime_downloads(wish: Wish, facts: Facts) -> list[Download]:
+    """Return what of PyPI a runtime needs on a board, itself first; empty where none is asked for.
+
+    Raises:
+        Refusal: no wheel of it fits the board.
+    """
+    if wish.runtime is None:
+        return []
+    about = RUNTIMES[wish.runtime]
+    # A 32-bit user land runs on 64-bit kernels, too.
+    machine = "armv7l" if (facts.machine, facts.bits) == ("aarch64", 32) else facts.machine
+    python = _numbers(facts.python)
+    wheel = about.wheel(machine, python, _numbers(facts.glibc) if facts.glibc else None)
     if wheel is None:
-        return {
-            "python": list(python),
-            "pip": False,
-            "label": "python",
-            "downloads": [],
-            "installs": [],
-            "expect": "python",
-        }
-    downloads = downloads_of(wheel, facts.python, wish.index)
-    return {
+        libc = f"glibc {facts.glibc}" if facts.glibc else "no glibc"
+        reason = about.unfit(machine, python, _numbers(facts.glibc) if facts.glibc else None)
+        reason = reason or f"the table has none for Python {facts.python} and {libc}"
+        raise Refusal(f"no wheel of runtime {wish.runtime!r} fits this board: {reason}")
+    mirror = ("--index-url", wish.index) if wish.index else ()
+    return [Download(f"{about.install}=={wheel.version}", mirror)] + [
+        Download(name, mirror) for name in about.needs
+    ]
+
+
+def _numbers(version: str) -> tuple[int, int]:
+    major, _, minor = version.partition(".")
+    return int(major), int(minor.partition(".")[0] or 0)
+
+
+def make_recipe(
+    wheel: Wheel | None, python: Sequence[str], wish: Wish, facts: Facts, runtime: Sequence[Download] = ()
+) -> dict[str, Any]:
+    """Return what the board is told to build: see :func:`tunebench.targets.agent.environment.venv_build.start`."""
+    downloads = [*(downloads_of(wheel, facts.python, wish.index) if wheel is not None else ()), *runtime]
+    torch = (f"torch=={wheel.torch}", *wheel.requirements(facts.python)[1:]) if wheel is not None else ()
+    recipe: dict[str, Any] = {
         "python": list(python),
-        "pip": True,
-        "label": wheel.torch,
+        "pip": bool(downloads),
+        "label": wheel.torch if wheel is not None else "python",
         "downloads": [{"what": download.what, "args": list(download.args)} for download in downloads],
-        "installs": [f"torch=={wheel.torch}", *wheel.requirements(facts.python)[1:]],
-        "expect": "torch",
+        "installs": [*torch, *(download.what for download in runtime)],
+        "expect": "torch" if wheel is not None else "python",
     }
+    if wish.runtime is not None:
+        recipe["imports"] = list(RUNTIMES[wish.runtime].packages)
+    return recipe
 
 
 def venv_missing(python: PythonFacts, distro: Distribution) -> str:
@@ -371,6 +418,9 @@ def explain(
             f"the board could not download: {reason}\n`{again[0]}` goes on from there. If the board has no internet:"
             f" `{again[1]}`; this machine then fetches the wheels and pushes them."
         )
+    if kind == "import":
+        more = "Install the package that brings it; " if "cannot open shared object file" in reason else ""
+        return f"the runtime cannot be imported: {reason}\n{more}`{again[0]}` goes on from there."
     if kind == "check" and wheel is not None and wheel.apt:
         return f"torch does not start: {reason}\n" + _once(facts.distro, " ".join(wheel.apt))
     if kind == "check" and "cannot open shared object file" in reason:

@@ -121,12 +121,11 @@ RUNTIMES: Dict[str, BoardRuntime] = {
     ),
     "ncnn": BoardRuntime(
         "ncnn_net",
-        ("ncnn", "numpy"),
+        ("ncnn",),
         "ncnn",
-        needs=("numpy",),
         wheels=_rows(_64_BIT, ((3, 9), (3, 14)), (2, 24), "1.0.20261020")
         + _rows(("armv7l",), ((3, 9), (3, 14)), (2, 31), "1.0.20261020"),
-        note="its 16 bit arithmetic is off; on 32-bit ARM numpy is Debian's python3-numpy",
+        note="its 16 bit arithmetic is off",
     ),
     "litert": BoardRuntime(
         "litert",

@@ -1,7 +1,11 @@
-"""ncnn on the CPU, in float32: its 16 bit arithmetic, which it takes by itself where a CPU has it, is off."""
+"""ncnn on the CPU, in float32: its 16 bit arithmetic, which it takes by itself where a CPU has it, is off.
+
+Samples are handed over as memory of the standard library: numpy, which has no wheel for 32-bit ARM, is not needed.
+"""
 
 import os
 import tempfile
+from array import array
 from typing import Any, List, Optional, Tuple
 
 from tunebench.workloads.artefact import Artefact
@@ -20,9 +24,8 @@ _NARROW = (
 def imported() -> Tuple[str, List[str]]:
     """Import it; return its version and the folders of what is installed."""
     import ncnn
-    import numpy
 
-    return str(ncnn.__version__), [os.path.dirname(ncnn.__file__), os.path.dirname(numpy.__file__)]
+    return str(ncnn.__version__), [os.path.dirname(ncnn.__file__)]
 
 
 class NcnnModel(Model):
@@ -30,22 +33,21 @@ class NcnnModel(Model):
 
     def __init__(self, net: Any) -> None:
         import ncnn
-        import numpy
 
-        self._numpy, self._mat, self._net = numpy, ncnn.Mat, net
+        self._mat, self._net = ncnn.Mat, net
         self._input, self._output = net.input_names()[0], net.output_names()[0]
 
     def prepare(self, values: Any, shape: Any) -> Any:
-        return self._numpy.array(values, self._numpy.float32).reshape(tuple(shape))
+        return memoryview(array("f", values)).cast("B").cast("f", tuple(shape))
 
     def call(self, sample: Any) -> List[float]:
         extractor = self._net.create_extractor()
-        # A matrix that only points at the sample: what was copied would be reused by layers that work in place.
+        # The matrix only points at the sample, and layers that work in place would change it: so it is copied.
         extractor.input(self._input, self._mat(sample).clone())
         status, output = extractor.extract(self._output)
         if status:
             raise ValueError("ncnn could not compute %s (%d)" % (self._output, status))
-        scores: List[float] = self._numpy.array(output).reshape(-1).tolist()
+        scores: List[float] = memoryview(output).tolist()
         return scores
 
 

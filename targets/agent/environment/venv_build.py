@@ -31,6 +31,16 @@ _NICE = 5
 _PR_SET_PDEATHSIG = 1
 
 
+#: A package is there, and can be imported; why not, in one line.
+_IMPORT = """
+import sys
+try:
+    import %s
+except Exception as error:
+    sys.exit("%%s: %%s" %% (type(error).__name__, error))
+"""
+
+
 class StepFailed(Exception):
     """A step ended otherwise than it should; the message is for the user."""
 
@@ -41,7 +51,8 @@ def start(here: Place, recipe: Dict[str, Any]) -> None:
     Args:
         here: the environment.
         recipe: ``python`` (argv), ``pip`` (bool), ``label``, ``downloads`` (list of ``{"what", "args"}``),
-            ``installs`` (requirements), ``expect`` (``"torch"`` or ``"python"``).
+            ``installs`` (requirements), ``expect`` (``"torch"`` or ``"python"``), ``imports`` (packages besides torch
+            that must be importable; optional).
 
     Raises:
         AgentError: (kind ``lease``) another recipe is being built under this name.
@@ -89,7 +100,10 @@ class Build:
                 self._step("download %s" % download["what"], functools.partial(self._download, download))
             if self._recipe["installs"]:
                 what = hashlib.sha256("\n".join(self._recipe["installs"]).encode()).hexdigest()[:12]
-                self._step("install torch %s" % self._recipe["label"], self._install, "install %s" % what)
+                title = ", ".join(self._recipe["installs"])
+                if self._recipe["expect"] == "torch":
+                    title = "torch %s" % self._recipe["label"]
+                self._step("install %s" % title, self._install, "install %s" % what)
             self._check()
         except StepFailed as failure:
             self._say(event="end", ok=False, kind=failure.args[0], reason=failure.args[1])
@@ -141,6 +155,8 @@ class Build:
         """Import torch in a child: a build for another CPU dies there, by SIGILL."""
         self._n += 1
         self._say(event="step", title="look whether it works", n=self._n, of=self._of, done_before=False)
+        for package in self._recipe.get("imports", []):
+            self._run("import", [self._here.python, "-c", _IMPORT % package])
         report = interpreters.interpreter([self._here.python])
         ok = bool(
             report["ok"] and not report["sigill"] and (report["torch"] or self._recipe["expect"] == "python")
@@ -201,7 +217,8 @@ class Build:
         shutil.rmtree(self._here.tmp, ignore_errors=True)
         if child.returncode:
             size_b = os.path.getsize(self._here.log) - start_b
-            said = venvs.tail(self._here.log, min(size_b, 1500)) or "nothing"
+            ended = "it died of signal %d" % -child.returncode if child.returncode < 0 else "nothing"
+            said = venvs.tail(self._here.log, min(size_b, 1500)) or ended
             raise StepFailed(kind, said)
 
     @staticmethod
