@@ -47,8 +47,8 @@ class NcnnModel(Model):
         status, output = extractor.extract(self._output)
         if status:
             raise ValueError("ncnn could not compute %s (%d)" % (self._output, status))
-        scores: List[float] = memoryview(output).tolist()
-        return scores
+        scores: Any = memoryview(output).tolist()
+        return [float(score) for score in scores]
 
 
 def load(artefact: Artefact, which: str, threads: int) -> Optional[NcnnModel]:
