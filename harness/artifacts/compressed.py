@@ -17,6 +17,7 @@ from tunebench.workloads.compress.steps import Settings, Step, identity
 from tunebench.workloads.datasets import DataUnavailable, dataset_module
 from tunebench.workloads.datasets.store import Store, default_data_dir
 from tunebench.workloads.datasets.texts import TextSet
+from tunebench.workloads.deploy import RUNTIMES
 from tunebench.workloads.errors import WorkloadError
 from tunebench.workloads.models import graph_of
 from tunebench.workloads.prepare.artefacts import Prepared
@@ -56,7 +57,8 @@ def compress(
         progress: told which chain is at work.
         runners: those of earlier tasks: what two tasks have in common is trained once.
     """
-    made = Compressed()
+    nowhere = {row.key: RUNTIMES[row.runtime].nowhere for row in workloads if row.runtime}
+    made = Compressed(impossible={key: reason for key, reason in nowhere.items() if reason})
     rows = [workload for workload in workloads if workload.chain and not workload.aa_control]
     if not rows:
         return made

@@ -30,7 +30,18 @@ def setup(
     inventory: InventoryOption,
     torch: Annotated[
         Literal["cpu", "jetson", "none"] | None,
-        typer.Option("--torch", help="Which torch; by default jetson for a Jetson, cpu for the others."),
+        typer.Option(
+            "--torch",
+            help="Which torch; by default jetson for a Jetson, cpu for the others, none with --runtime.",
+        ),
+    ] = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            "--runtime",
+            metavar="NAME",
+            help="Install a runtime for compressed networks, too: onnxruntime, ncnn or litert.",
+        ),
     ] = None,
     beside: Annotated[
         list[str] | None,
@@ -61,7 +72,7 @@ def setup(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Prepare a board: check it, make a virtual environment in its working directory, install the torch that fits.
+    """Prepare a board: check it, make a virtual environment, install the torch that fits, or the runtime asked for.
 
     ``--with transformers`` brings Hugging Face's transformers and peft, too. No root is needed. A run that was cut off
     goes on where it was; a second one does nothing. Prints the line for the inventory.
@@ -76,7 +87,9 @@ def setup(
     additions = tuple(dict.fromkeys(beside or ()))
     if unknown := [name for name in additions if name not in addition_names()]:
         raise UsageError(f"--with {unknown[0]}: there is {', '.join(addition_names())}")
-    wish = Wish(torch or default_flavour(entry), offline, python, index, additions=additions)
+    _check_runtime(runtime)
+    flavour = torch or ("none" if runtime is not None and not additions else default_flavour(entry))
+    wish = Wish(flavour, offline, python, index, additions=additions, runtime=runtime)
     console = stderr_console()
 
     def say(text: str) -> None:
@@ -95,6 +108,23 @@ def setup(
         set_interpreter(inventory, entry.id, outcome.python)
     _print(outcome, inventory, write, as_json, say)
     raise typer.Exit(EXIT_OK)
+
+
+def _check_runtime(name: str | None) -> None:
+    """Refuse a runtime that no wheel of its own brings."""
+    from tunebench.workloads.deploy import RUNTIMES
+
+    able = [other for other, about in RUNTIMES.items() if about.wheels]
+    if name is None or name in able:
+        return
+    if name == "torch":
+        raise UsageError("--runtime torch: torch is brought by --torch (cpu, jetson)")
+    reason = (
+        RUNTIMES[name].nowhere
+        if name in RUNTIMES
+        else f"there is no such runtime; there are: {', '.join(able)}"
+    )
+    raise UsageError(f"--runtime {name}: {reason}")
 
 
 def _board(inventory: Path, board_id: str) -> BoardEntry:

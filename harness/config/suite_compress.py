@@ -189,7 +189,7 @@ def chain_of(
             raise ValueError(
                 f"start: {step.ident!r} ({step.kind} {step.how}) writes numbers that nothing fine-tunes; leave it out"
             )
-        if numbers not in RUNTIMES[runtime].numbers:
+        if numbers not in RUNTIMES[runtime].numbers and not RUNTIMES[runtime].nowhere:
             able = [other for other, about in RUNTIMES.items() if numbers in about.numbers]
             raise ValueError(
                 f"chain {name!r}: runtime {runtime!r} does not run {numbers}; runtimes that do: {', '.join(able)}"

@@ -23,12 +23,13 @@ from tunebench.harness.hints import command
 from tunebench.harness.lab import wheelhouse
 from tunebench.harness.lab.wheelhouse import Download
 from tunebench.targets.boards import kind_of
-from tunebench.targets.boards.additions import Addition, choose_addition
+from tunebench.targets.boards.additions import choose_addition
 from tunebench.targets.boards.wheels import Choice, Facts, Flavour, Wheel, choose
 from tunebench.targets.client.board import LONGEST_BUILD_S, Board
 from tunebench.targets.client.replies import Interpreter, Owner
 from tunebench.targets.client.venv_replies import BuildEnd, BuildEvent, Distribution, PythonFacts, VenvFacts
 from tunebench.targets.errors import ConditionError, TargetError
+from tunebench.workloads.deploy import RUNTIMES
 
 #: Bytes that must be free: wheels, their unpacked form and pip's copy meet on the disk for a while.
 NEED_B: Mapping[str, int] = {"none": 64 << 20, "cpu": 1500 << 20, "jetson": 4000 << 20}
@@ -36,6 +37,8 @@ NEED_B: Mapping[str, int] = {"none": 64 << 20, "cpu": 1500 << 20, "jetson": 4000
 LEASE_S = 3600.0
 #: Over all links together.
 BUILD_LIMIT_S = LONGEST_BUILD_S
+#: Bytes that a runtime adds: its wheel, numpy, their unpacked forms and pip's copies (onnxruntime 1.32.0: 274 MB).
+RUNTIME_B = 320 << 20
 _NAMES = {"cpu": "torch-cpu", "jetson": "torch-jetson", "none": "no-torch"}
 _DEBIANS = ("debian", "ubuntu", "raspbian")
 _MB = 1e6
@@ -51,7 +54,12 @@ class Refusal(HarnessError):
 
 @dataclass(frozen=True)
 class Wish:
-    """What a user asked for; ``additions``: names of the table, brought beside torch."""
+    """What a user asked for.
+
+    Attributes:
+        additions: names of the table of wheels, brought beside torch.
+        runtime: of :data:`tunebench.workloads.deploy.RUNTIMES`, put into the same environment; None: none.
+    """
 
     flavour: Flavour
     offline: bool = False
@@ -59,6 +67,24 @@ class Wish:
     index: str | None = None
     cache: Path = field(default_factory=wheelhouse.default_cache)
     additions: tuple[str, ...] = ()
+    runtime: str | None = None
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What is put beside torch, or without it, into a board's environment.
+
+    Attributes:
+        label: the package with its version, as the environment records it.
+        requires: requirements; the package itself first.
+        imports: modules that must be importable afterwards.
+        disk_b: what it takes unpacked.
+    """
+
+    label: str
+    requires: tuple[str, ...]
+    imports: tuple[str, ...]
+    disk_b: int
 
 
 @dataclass(frozen=True)
@@ -164,7 +190,7 @@ class _Setup:
                 f"the working directory lies on {self._facts.noexec}, which is mounted noexec: torch's libraries could"
                 " not be loaded from it. Set workdir in the inventory to a folder that allows it"
             )
-        if self._wish.flavour == "jetson":
+        if self._wish.flavour == "jetson" and self._wish.runtime is None:
             done = self._already_there()
             if done is not None:
                 return done
@@ -215,8 +241,8 @@ class _Setup:
             reasons = reasons.replace(f"use --torch {flavour}", f"use `{self._command(torch=flavour)}`")
         return f"no torch of the table fits this board:\n  {reasons}"
 
-    def _beside(self, torch: str | None) -> list[Addition]:
-        """Return the rows of what was asked for beside torch.
+    def _beside(self, torch: str | None) -> list[Beside]:
+        """Return what was asked for beside torch.
 
         Raises:
             Refusal: no wheel can be; nothing was fetched yet.
@@ -226,22 +252,25 @@ class _Setup:
             row = choose_addition(name, facts_of(self._facts), torch)
             if isinstance(row, str):
                 raise Refusal(f"--with {name}: {row}")
-            rows.append(row)
+            rows.append(Beside(row.label, row.requires, row.imports, row.disk_mb << 20))
+        if self._wish.runtime is not None:
+            rows.append(runtime_beside(self._wish.runtime, facts_of(self._facts)))
         return rows
 
     def _command(self, *, torch: str | None = None, offline: bool | None = None) -> str:
         """Return the command that sets this board up as it was asked for, or with something else in its place."""
         wish = self._wish
         words = ["setup", self._board.spec.id, "--torch", torch or wish.flavour]
+        words += ["--runtime", wish.runtime] if wish.runtime else []
         words += ["--offline"] if (wish.offline if offline is None else offline) else []
         words += ["--python", wish.python] if wish.python else []
         words += ["--index-url", wish.index] if wish.index else []
         words += [word for name in wish.additions for word in ("--with", name)]
         return command(*words, inventory=True)
 
-    def _build(self, wheel: Wheel | None, recipe: Mapping[str, Any], beside: Sequence[Addition]) -> BuildEnd:
+    def _build(self, wheel: Wheel | None, recipe: Mapping[str, Any], beside: Sequence[Beside]) -> BuildEnd:
         self._check(wheel, beside)
-        if self._wish.offline and wheel is not None:
+        if self._wish.offline and recipe["downloads"]:
             self._bring(wheel, beside)
             recipe = {**recipe, "downloads": []}
         give_up_s = time.monotonic() + BUILD_LIMIT_S
@@ -273,18 +302,19 @@ class _Setup:
             and _importable(interpreter, recipe["imports"])
         )
 
-    def _check(self, wheel: Wheel | None, beside: Sequence[Addition]) -> None:
+    def _check(self, wheel: Wheel | None, beside: Sequence[Beside]) -> None:
         """Check, before anything is fetched, what would fail later.
 
         Raises:
             Refusal: names the one thing to do.
         """
-        python = self._facts.python
-        if not python.venv or (wheel is not None and not python.ensurepip):
+        python, installs = self._facts.python, wheel is not None or bool(beside)
+        if not python.venv or (installs and not python.ensurepip):
             raise Refusal(venv_missing(python, self._facts.distro))
-        if wheel is not None and python.libstdcxx is False:
-            raise Refusal("torch needs libstdc++.so.6. " + _once(self._facts.distro, "libstdc++6"))
-        need_b = NEED_B[self._wish.flavour] + sum(row.disk_mb for row in beside) * (1 << 20)
+        if installs and python.libstdcxx is False:
+            what = "torch" if wheel is not None else beside[0].label
+            raise Refusal(f"{what} needs libstdc++.so.6. " + _once(self._facts.distro, "libstdc++6"))
+        need_b = NEED_B[self._wish.flavour] + sum(row.disk_b for row in beside)
         free_b = self._facts.disk_free_b
         if free_b < need_b:
             raise Refusal(
@@ -292,12 +322,13 @@ class _Setup:
                 " needed: free some, or set the inventory's `workdir` to a larger disk"
             )
 
-    def _bring(self, wheel: Wheel, beside: Sequence[Addition]) -> None:
+    def _bring(self, wheel: Wheel | None, beside: Sequence[Beside]) -> None:
         """Fetch the wheels here and push them; not torch once more where it is there and something is put beside it."""
         facts = facts_of(self._facts)
-        torch_there = (self._facts.state.complete or "").split(_BESIDE)[0] == wheel.torch
-        wanted = [] if torch_there else downloads_of(wheel, facts.python, self._wish.index)
-        wanted += downloads_beside(beside, self._wish.index)
+        torch = (self._facts.state.complete or "").split(_BESIDE)[0]
+        wanted = downloads_beside(beside, self._wish.index)
+        if wheel is not None and torch != wheel.torch:
+            wanted = [*downloads_of(wheel, facts.python, self._wish.index), *wanted]
         paths = wheelhouse.fetch(wanted, facts, self._wish.cache, self._say)
         present = self._facts.wheels
         pushed_b = self._link.persist(
@@ -309,7 +340,7 @@ class _Setup:
         self,
         wheel: Wheel | None,
         interpreter: Interpreter | None,
-        beside: Sequence[Addition],
+        beside: Sequence[Beside],
         *,
         changed: bool,
     ) -> SetupResult:
@@ -320,7 +351,7 @@ class _Setup:
         if self._wish.flavour == "jetson" and not interpreter.cuda:
             apt = f"; it needs: sudo apt install {' '.join(wheel.apt)}" if wheel and wheel.apt else ""
             notes.append(f"torch is there, but finds no CUDA device{apt}")
-        if wheel is None:
+        if wheel is None and not beside:
             notes.append("no torch: the native engine and own commands run with this Python")
         return SetupResult(
             self._board.spec.id,
@@ -371,10 +402,35 @@ def downloads_of(wheel: Wheel, python: str, index: str | None) -> list[Download]
     return [Download(torch, mirror or own), *(Download(other, mirror or ()) for other in others)]
 
 
-def downloads_beside(beside: Sequence[Addition], index: str | None) -> list[Download]:
+def downloads_beside(beside: Sequence[Beside], index: str | None) -> list[Download]:
     """Return the requirements to download for what stands beside torch."""
     mirror = ("--index-url", index) if index else ()
     return [Download(what, mirror) for what in dict.fromkeys(what for row in beside for what in row.requires)]
+
+
+def runtime_beside(name: str, facts: Facts) -> Beside:
+    """Return what of PyPI a runtime needs on a board: the one wheel of it that fits, and what that imports.
+
+    Raises:
+        Refusal: no wheel of it fits the board.
+    """
+    about = RUNTIMES[name]
+    # A 32-bit user land runs on 64-bit kernels, too.
+    machine = "armv7l" if (facts.machine, facts.bits) == ("aarch64", 32) else facts.machine
+    python, glibc = _numbers(facts.python), _numbers(facts.glibc) if facts.glibc else None
+    wheel = about.wheel(machine, python, glibc)
+    if wheel is None:
+        libc = f"glibc {facts.glibc}" if facts.glibc else "no glibc"
+        reason = about.unfit(machine, python, glibc)
+        reason = reason or f"the table has none for Python {facts.python} and {libc}"
+        raise Refusal(f"no wheel of runtime {name!r} fits this board: {reason}")
+    requires = (f"{about.install}=={wheel.version}", *about.needs)
+    return Beside(f"{about.install} {wheel.version}", requires, tuple(about.packages), RUNTIME_B)
+
+
+def _numbers(version: str) -> tuple[int, int]:
+    major, _, minor = version.partition(".")
+    return int(major), int(minor.partition(".")[0] or 0)
 
 
 def make_recipe(
@@ -382,32 +438,21 @@ def make_recipe(
     python: Sequence[str],
     wish: Wish,
     facts: Facts,
-    beside: Sequence[Addition] = (),
+    beside: Sequence[Beside] = (),
 ) -> dict[str, Any]:
     """Return what the board is told to build: see :func:`tunebench.targets.agent.environment.venv_build.start`."""
-    if wheel is None:
-        return {
-            "python": list(python),
-            "pip": False,
-            "label": "python",
-            "downloads": [],
-            "installs": [],
-            "expect": "python",
-            "imports": [],
-        }
-    downloads = [
-        *downloads_of(wheel, facts.python, wish.index),
-        *downloads_beside(beside, wish.index),
-    ]
+    torch = wheel.torch if wheel is not None else None
+    downloads = downloads_of(wheel, facts.python, wish.index) if wheel is not None else []
+    downloads += downloads_beside(beside, wish.index)
     return {
         "python": list(python),
-        "pip": True,
-        "label": _BESIDE.join([wheel.torch, *(row.label for row in beside)]),
-        "torch": wheel.torch,
+        "pip": bool(downloads),
+        "label": _BESIDE.join([torch or "python", *(row.label for row in beside)]),
+        "torch": torch,
         "downloads": [{"what": download.what, "args": list(download.args)} for download in downloads],
-        "installs": [f"torch=={wheel.torch}", *wheel.requirements(facts.python)[1:]],
+        "installs": [f"torch=={torch}", *wheel.requirements(facts.python)[1:]] if wheel is not None else [],
         "beside": [{"label": row.label, "installs": list(row.requires)} for row in beside],
-        "expect": "torch",
+        "expect": "torch" if wheel is not None else "python",
         "imports": [module for row in beside for module in row.imports],
     }
 
@@ -444,6 +489,9 @@ def explain(
             f"the board could not download: {reason}\n`{again[0]}` goes on from there. If the board has no internet:"
             f" `{again[1]}`; this machine then fetches the wheels and pushes them."
         )
+    if kind == "import":
+        more = "Install the package that brings it; " if "cannot open shared object file" in reason else ""
+        return f"what was installed cannot be imported: {reason}\n{more}`{again[0]}` goes on from there."
     if kind == "check" and wheel is not None and wheel.apt:
         return f"torch does not start: {reason}\n" + _once(facts.distro, " ".join(wheel.apt))
     if kind == "check" and "cannot open shared object file" in reason:

@@ -20,6 +20,7 @@ from tunebench.harness.config.suite import Suite, Workload, canonical_json
 from tunebench.harness.planning import energy_windows
 from tunebench.harness.planning.repetition import Planned
 from tunebench.reports.records import PLAN_SCHEMA, Skip
+from tunebench.workloads.deploy import RUNTIMES
 from tunebench.workloads.methods import table
 
 
@@ -123,6 +124,7 @@ def make_plan(
             reason = (
                 (unavailable or {}).get(workload.task)
                 or (impossible or {}).get(workload.key)
+                or runs_nowhere(workload)
                 or unmet_need(workload, board)
                 or unrepeatable(workload)
             )
@@ -154,6 +156,11 @@ def _not_repeated(workloads: Iterable[Workload], board: BoardEntry) -> list[Skip
         for workload, reason in checked
         if reason
     ]
+
+
+def runs_nowhere(workload: Workload) -> str | None:
+    """Return why no board runs a workload's runtime; ``None`` if one may."""
+    return (RUNTIMES[workload.runtime].nowhere or None) if workload.runtime is not None else None
 
 
 def unmet_need(workload: Workload, board: BoardEntry) -> str | None:

@@ -100,13 +100,18 @@ def pareto_figure(
     )  # fmt: skip
     return figure(
         ident,
-        f"Accuracy against {'seconds' if cost == 'time' else 'joules'} of fine-tuning",
+        f"Accuracy against {'seconds' if cost == 'time' else 'joules'} of {_whose(rows)}",
         f"Scatter with intervals. By their centres, no method beats these in both: {names}.",
         lambda width: _draw(width, known, best, styles, cost=cost, scope=scope),
         table=table,
         heading=heading,
         wide=HALF if half else WIDE,
     )
+
+
+def _whose(rows: Sequence[MethodResult]) -> str:
+    """Name what the cost is of: a runtime's rows measure one call."""
+    return "one inference" if any(row.inference is not None for row in rows) else "fine-tuning"
 
 
 def _ends(point: Point, words: Callable[[float], str]) -> tuple[str, str]:

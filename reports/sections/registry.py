@@ -23,6 +23,7 @@ MODULES = (
     "skip2_lora",
     "lorae",
     "speed_up",
+    "edge_workflow",
     "runtimes",
     "comparison",
     "methods",

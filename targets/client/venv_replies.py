@@ -103,7 +103,8 @@ class BuildEnd(Reply):
     """How a build ended.
 
     Attributes:
-        kind: of the failure: ``environment``, ``download``, ``install``, ``check``, ``sigill`` or ``died``.
+        kind: of the failure: ``environment``, ``download``, ``install``, ``import``, ``check``,
+            ``sigill`` or ``died``.
         interpreter: the new environment's, where it came to look at it.
     """
 

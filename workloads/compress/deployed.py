@@ -4,21 +4,45 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tunebench.workloads import artefact
 from tunebench.workloads.compress.chain import float_parent
-from tunebench.workloads.compress.onnx_writer import onnx_bytes
+from tunebench.workloads.compress.forms.ncnn_writer import ncnn_files
+from tunebench.workloads.compress.forms.onnx_writer import onnx_bytes
+from tunebench.workloads.compress.forms.tflite_writer import tflite_bytes
 from tunebench.workloads.compress.state import State, TransformError
 from tunebench.workloads.compress.steps import Step
+from tunebench.workloads.deploy import RUNTIMES
 from tunebench.workloads.models.graph import weight_shapes
 from tunebench.workloads.models.graph_json import to_json
 
-#: runtime -> form of the network that it reads
-FORMS = {"onnxruntime": "onnx", "torch": "tensors"}
+#: tensors of a network in a runtime's own form; the first is named as it is asked for: ``model`` or ``parent``
+Form = Callable[[State, str], Mapping[str, artefact.Tensor]]
+
+
+def _onnx(state: State, name: str) -> Mapping[str, artefact.Tensor]:
+    return {name: _bytes(onnx_bytes(state))}
+
+
+def _tflite(state: State, name: str) -> Mapping[str, artefact.Tensor]:
+    return {name: _bytes(tflite_bytes(state))}
+
+
+def _ncnn(state: State, name: str) -> Mapping[str, artefact.Tensor]:
+    param, weights = ncnn_files(state)
+    return {name: _bytes(weights), f"{name}.param": _bytes(param)}
+
+
+def _tensors(state: State, name: str) -> Mapping[str, artefact.Tensor]:
+    return weight_tensors(state)
+
+
+#: runtime -> how it has a network written; what stands in no file of its own (torch) has no float parent either
+FORMS: Mapping[str, Form] = {"onnxruntime": _onnx, "torch": _tensors, "ncnn": _ncnn, "litert": _tflite}
 
 
 def encoded(
@@ -40,24 +64,19 @@ def encoded(
     Raises:
         TransformError: the runtime cannot run what this chain gives.
     """
-    tensors: dict[str, artefact.Tensor] = {}
-    parent = float_parent(state)
-    if FORMS[runtime] == "onnx":
-        model = onnx_bytes(state)
-        dense_b = len(onnx_bytes(base))
-        tensors["model"] = _bytes(model)
-        if parent is not None:
-            tensors["parent"] = _bytes(onnx_bytes(parent))
-        packed = model
-    else:
-        if state.numbers.claimed is not None:
-            raise TransformError(
-                f"runtime {runtime!r} runs float32 only here, this chain ends in {state.numbers.kind}; "
-                "runtimes for it: onnxruntime"
-            )
-        tensors.update(weight_tensors(state))
-        packed = b"".join(bytes(tensor.data) for tensor in tensors.values())
-        dense_b = sum(len(tensor.data) for tensor in weight_tensors(base).values())
+    about = RUNTIMES[runtime]
+    if about.nowhere:
+        raise TransformError(about.nowhere)
+    if state.numbers.kind not in about.numbers:
+        raise TransformError(
+            f"runtime {runtime!r} runs {', '.join(about.numbers)} here, this chain ends in {state.numbers.kind}"
+        )
+    form, parent = FORMS[runtime], float_parent(state)
+    tensors = dict(form(state, "model"))
+    packed = b"".join(bytes(tensor.data) for tensor in tensors.values())
+    dense_b = sum(len(tensor.data) for tensor in form(base, "model").values())
+    if parent is not None:
+        tensors.update(form(parent, "parent"))
     facts = {
         "runtime": runtime,
         "chain": [step.as_dict() for step in steps],

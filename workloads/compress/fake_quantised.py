@@ -1,9 +1,9 @@
 """Train through 8 bits: a network whose weights and values are rounded on the way forward, and not on the way back.
 
-Rounded as :mod:`~tunebench.workloads.compress.onnx_writer` writes: weights for each output channel, symmetric; values
-for each tensor, from the smallest to the largest of the batch. A channel's scale commutes with BatchNorm's, so
-rounding before BatchNorm is folded is rounding after. The gradient passes as if nothing were rounded
-(straight-through estimator: Bengio et al., arXiv 1308.3432).
+Rounded as :mod:`~tunebench.workloads.compress.forms.onnx_writer` writes: weights for each output channel, symmetric;
+values for each tensor, from the smallest to the largest of the batch. A channel's scale commutes with BatchNorm's, so
+rounding before BatchNorm is folded is rounding after. The gradient passes as if nothing were rounded (straight-
+through estimator: Bengio et al., arXiv 1308.3432).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from tunebench.workloads.compress.onnx_writer import SAME_SCALE
+from tunebench.workloads.compress.forms.onnx_writer import SAME_SCALE
 from tunebench.workloads.engines.pytorch.networks.network import Network
 from tunebench.workloads.models.graph import INPUT, Node
 

@@ -156,7 +156,7 @@ def _profile(subject: _Subject, samples: List[Any]) -> Dict[str, Any]:
         share = subject.module.profiled(subject.compressed, subject.threads, subject.folder, samples)
     account = {key: facts.get(key) for key in _FACTS}
     account["chain"] = [str(step.get("id")) for step in facts.get("chain", [])]
-    account["claimed_time_share"] = share.time.get(str(claimed), 0.0) if share else None
+    account["claimed_time_share"] = share.time.get(str(claimed), 0.0) if share and share.time else None
     account["claimed_node_share"] = share.nodes.get(str(claimed), 0.0) if share else None
     account["simulated"], account["simulated_reason"] = simulated(facts, share)
     return account
@@ -183,7 +183,7 @@ def simulated(facts: Dict[str, Any], share: Optional[Share]) -> Tuple[Optional[b
     """Return whether the compression is one in name only, by what was measured, and why; None where nothing says.
 
     Raw bytes no less than nine tenths of the uncompressed network's, or less than half of the kernels' time in the type
-    that is claimed. A network to which nothing was done claims nothing.
+    that is claimed; of the nodes, where a runtime gives no times. A network to which nothing was done claims nothing.
     """
     model_b, dense_b, claimed = facts.get("model_b"), facts.get("dense_b"), facts.get("claimed")
     steps = [step for step in facts.get("chain", []) if step.get("kind") not in ("tune", "distil")]
@@ -194,9 +194,12 @@ def simulated(facts: Dict[str, Any], share: Optional[Share]) -> Tuple[Optional[b
     if claimed:
         if share is None:
             return None, "the runtime does not tell in which types it computes"
-        part = share.time.get(str(claimed), 0.0)
+        shares, what = (
+            (share.time, "the kernels' time is") if share.time else (share.nodes, "the nodes compute")
+        )
+        part = shares.get(str(claimed), 0.0)
         if part < MOSTLY:
-            return True, "%.0f%% of the kernels' time is in %s" % (100 * part, claimed)
+            return True, "%.0f%% of %s in %s" % (100 * part, what, claimed)
     return False, None
 
 

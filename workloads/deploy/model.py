@@ -1,6 +1,6 @@
 """Say what a runtime's module gives the measurement: a model to call, and in which types it has computed."""
 
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 
 class Model:
@@ -19,7 +19,7 @@ class Share(NamedTuple):
     """How much of a network was computed in which type, by the runtime's own profile.
 
     Attributes:
-        time: type -> share of the kernels' time.
+        time: type -> share of the kernels' time; empty where the runtime gives no times.
         nodes: type -> share of the nodes that ran.
         n_nodes: how many ran.
     """
@@ -27,3 +27,14 @@ class Share(NamedTuple):
     time: Dict[str, float]
     nodes: Dict[str, float]
     n_nodes: int
+
+
+def shares_of_nodes(kinds: Sequence[str]) -> Optional[Share]:
+    """Return the shares of nodes alone, from the type of each; None where there is no node.
+
+    >>> shares_of_nodes(["conversion", "int8", "int8", "float32"]).nodes
+    {'conversion': 0.25, 'float32': 0.25, 'int8': 0.5}
+    """
+    if not kinds:
+        return None
+    return Share({}, {kind: list(kinds).count(kind) / len(kinds) for kind in sorted(set(kinds))}, len(kinds))

@@ -32,6 +32,8 @@ def main(folder: str) -> int:
     name = str(marks.load_job().get("workload", {}).get("runtime"))
     if name not in RUNTIMES:
         return _failed(folder, "workload.runtime is %r, allowed: %s" % (name, ", ".join(RUNTIMES)))
+    if RUNTIMES[name].nowhere:
+        return _failed(folder, RUNTIMES[name].nowhere)
     code = subprocess.call([sys.executable, "-m", "tunebench.workloads.deploy.child"])
     if code >= 0:
         return code

@@ -31,6 +31,16 @@ _NICE = 5
 _PR_SET_PDEATHSIG = 1
 
 
+#: A package is there, and can be imported; why not, in one line.
+_IMPORT = """
+import sys
+try:
+    import %s
+except Exception as error:
+    sys.exit("%%s: %%s" %% (type(error).__name__, error))
+"""
+
+
 class StepFailed(Exception):
     """A step ended otherwise than it should; the message is for the user."""
 
@@ -170,7 +180,8 @@ class Build:
     def _import(self, modules: List[str]) -> None:
         """Import what stands beside torch; where it was there and is not any more, the next build begins anew."""
         try:
-            self._run("check", [self._here.python, "-I", "-c", "import %s" % ", ".join(modules)])
+            for module in modules:
+                self._run("import", [self._here.python, "-I", "-c", _IMPORT % module])
         except StepFailed:
             self._state["complete"] = None
             if not self._acted:
@@ -225,7 +236,8 @@ class Build:
         shutil.rmtree(self._here.tmp, ignore_errors=True)
         if child.returncode:
             size_b = os.path.getsize(self._here.log) - start_b
-            said = venvs.tail(self._here.log, min(size_b, 1500)) or "nothing"
+            ended = "it died of signal %d" % -child.returncode if child.returncode < 0 else "nothing"
+            said = venvs.tail(self._here.log, min(size_b, 1500)) or ended
             raise StepFailed(kind, said)
 
     @staticmethod

@@ -35,6 +35,30 @@ def test_a_runtime_that_is_not_there_is_told_with_what_would_bring_it(answer, ab
     assert (reason is None) if words is None else words in str(reason)
 
 
+@pytest.mark.parametrize(
+    ("runtime", "packages", "machine", "words"),
+    [
+        ("litert", ["ai_edge_litert", "numpy"], "aarch64", None),
+        ("litert", ["numpy"], "aarch64", "/usr/bin/python3 -m pip install ai-edge-litert"),
+        ("litert", ["ai_edge_litert", "numpy"], "armv7l", "no wheel for armv7l"),
+        ("ncnn", ["ncnn", "numpy"], "armv7l", None),
+        ("ncnn", ["numpy"], "armv7l", "/usr/bin/python3 -m pip install ncnn"),
+    ],
+)
+def test_each_runtime_is_looked_for_by_its_own_package(runtime, packages, machine, words):
+    reason = without_runtime(runtime, interpreter(packages=packages), ["python3"], probe(machine))
+    assert (reason is None) if words is None else words in str(reason)
+
+
+def test_a_probe_looks_for_the_packages_of_every_runtime():
+    from tunebench.targets.agent.environment.interpreters import _ASK
+    from tunebench.workloads.deploy import RUNTIMES
+
+    wanted = {package for name, about in RUNTIMES.items() if name != "torch" and not about.nowhere
+              for package in about.packages}  # fmt: skip
+    assert [package for package in sorted(wanted) if f'"{package}"' not in _ASK] == []
+
+
 def test_torch_as_a_runtime_needs_a_torch_that_works():
     lacking = Interpreter(
         ok=True, python="3.11.2", reason="SIGILL: this torch build does not run on this CPU"

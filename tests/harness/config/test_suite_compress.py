@@ -124,7 +124,7 @@ def test_the_order_of_a_chain_is_part_of_what_a_row_is(tmp_path):
         (
             'runtime = "onnxruntime"',
             'runtime = "tflite"',
-            "unknown runtime 'tflite'; allowed: onnxruntime, torch",
+            "unknown runtime 'tflite'; allowed: onnxruntime, ncnn, litert, executorch, torch",
         ),
         ('["tune", "int8"]', '["int8", "tune"]', "put 'int8' behind it"),
         ('["tune", "int8"]', '["int8"]', "chain 'int8' has no 'tune', chain 'float' has"),

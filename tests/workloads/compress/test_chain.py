@@ -11,8 +11,8 @@ from tests.workloads.compress.networks import context, network, samples
 from tunebench.workloads.compress import TRANSFORMS
 from tunebench.workloads.compress.chain import Chains, Domains, float_parent
 from tunebench.workloads.compress.deployed import encoded
+from tunebench.workloads.compress.forms.onnx_writer import onnx_bytes
 from tunebench.workloads.compress.keys import settled
-from tunebench.workloads.compress.onnx_writer import onnx_bytes
 from tunebench.workloads.compress.state import Numbers
 from tunebench.workloads.compress.steps import Settings, Step, check_order, identity
 from tunebench.workloads.compress.train import Part, logits_of, trained

@@ -11,7 +11,7 @@ import pytest
 
 from tests.workloads.compress.networks import SMALL, network, samples
 from tests.workloads.compress.test_transforms import applied
-from tunebench.workloads.compress.onnx_writer import onnx_bytes, uint8_of
+from tunebench.workloads.compress.forms.onnx_writer import onnx_bytes, uint8_of
 from tunebench.workloads.compress.state import Numbers, State, TransformError
 from tunebench.workloads.compress.train import logits_of, ranges_of
 

@@ -61,20 +61,32 @@ def infer(tmp_path: Path, payload: Path):
     return run
 
 
-def deployed(numbers: str = "float32") -> bytes:
+def deployed(numbers: str = "float32", runtime: str = "onnxruntime") -> bytes:
     """Return the artefact of a small network."""
     state = network("cnn")
     ranges = dict.fromkeys(["input", *(node.name for node in state.graph.nodes)], (-3.0, 3.0))
     steps = {"float32": [TUNE], "float16": [TUNE, HALF], "int8-static": [TUNE, INT8]}[numbers]
     return encoded(
-        replace(state, numbers=Numbers(numbers, ranges=ranges)), state, "onnxruntime", steps, {"seed": 0}
+        replace(state, numbers=Numbers(numbers, ranges=ranges)), state, runtime, steps, {"seed": 0}
     )
 
 
-@pytest.mark.parametrize("numbers", ["float32", "float16", "int8-static"])
-def test_a_network_is_timed_from_the_payload_alone(infer, numbers):
-    pytest.importorskip("onnxruntime", reason="the runtime itself: pip install onnxruntime")
-    ran = infer(deployed(numbers))
+#: runtime -> import name, and the forms of numbers that are tried
+TRIED = {
+    "onnxruntime": ("onnxruntime", ["float32", "float16", "int8-static"]),
+    "ncnn": ("ncnn", ["float32"]),
+    "litert": ("ai_edge_litert", ["int8-static"]),
+}
+
+
+@pytest.mark.parametrize(
+    ("runtime", "numbers"), [(runtime, kind) for runtime, (_, kinds) in TRIED.items() for kind in kinds]
+)
+def test_a_network_is_timed_from_the_payload_alone(infer, runtime, numbers):
+    pytest.importorskip(
+        TRIED[runtime][0], reason=f"the runtime itself: pip install {RUNTIMES[runtime].install}"
+    )
+    ran = infer(deployed(numbers, runtime), runtime=runtime)
     assert ran.returncode == 0, ran.output
     inference = ran.result["inference"]
     assert 0 < inference["p50_s"] <= inference["p90_s"] <= inference["p99_s"]
@@ -90,7 +102,8 @@ def test_a_network_is_timed_from_the_payload_alone(infer, numbers):
     else:
         assert inference["parent_items"] == 447
         assert inference["parent_agreement"] > 0.5
-        assert inference["claimed_time_share"] is not None
+        assert inference["claimed_node_share"] is not None
+        assert (inference["claimed_time_share"] is None) is (runtime == "litert")
     if numbers == "float16":
         assert inference["simulated"] is True
         assert "float16" in inference["simulated_reason"]
@@ -202,6 +215,14 @@ def test_what_is_compressed_in_name_only_is_decided_by_what_was_measured(kind, m
     assert (reason is None) is (answer is False)
 
 
+@pytest.mark.parametrize(("nodes", "decided"), [(0.6, False), (0.4, True)])
+def test_a_runtime_without_times_is_judged_by_its_nodes(nodes, decided):
+    facts = {"chain": [{"id": "it", "kind": "quantize"}], "model_b": 30, "dense_b": 100, "claimed": "int8"}
+    answer, reason = simulated(facts, Share({}, {"int8": nodes}, 5))
+    assert answer is decided
+    assert reason == ("40% of the nodes compute in int8" if decided else None)
+
+
 def test_first_calls_and_conversions_are_no_share_of_a_type():
     def event(name: str, op: str, kind: str, dur: int) -> dict[str, Any]:
         args = {"op_name": op, "input_type_shape": [{kind: [1]}]}
@@ -226,15 +247,43 @@ def test_every_signal_has_words():
 
 
 @pytest.mark.parametrize(
-    ("machine", "python", "glibc", "words"),
+    ("runtime", "machine", "python", "glibc", "words"),
     [
-        ("armv7l", (3, 11), (2, 36), "no wheel for armv7l"),
-        ("aarch64", (3, 8), (2, 31), "need Python 3.10, this is 3.8"),
-        ("aarch64", (3, 11), (2, 27), "need glibc 2.28, this board has 2.27"),
-        ("aarch64", (3, 11), (2, 36), None),
-        (None, None, None, None),
+        ("onnxruntime", "armv7l", (3, 11), (2, 36), "no wheel for armv7l; it has for aarch64, x86_64"),
+        ("onnxruntime", "aarch64", (3, 8), (2, 31), "need Python 3.10, this is 3.8"),
+        ("onnxruntime", "aarch64", (3, 11), (2, 27), "need glibc 2.28, this board has 2.27"),
+        ("onnxruntime", "aarch64", (3, 11), (2, 36), None),
+        ("onnxruntime", None, None, None, None),
+        ("litert", "armv7l", (3, 11), (2, 36), "no wheel for armv7l"),
+        ("litert", "aarch64", (3, 8), (2, 31), "need Python 3.10, this is 3.8"),
+        ("litert", "aarch64", (3, 11), (2, 26), "need glibc 2.27"),
+        ("ncnn", "armv7l", (3, 11), (2, 36), None),
+        ("ncnn", "armv7l", (3, 9), (2, 28), "need glibc 2.31"),
+        ("ncnn", "aarch64", (3, 9), (2, 28), None),
+        ("ncnn", "aarch64", (3, 8), (2, 31), "need Python 3.9, this is 3.8"),
+        ("ncnn", "aarch64", (3, 30), (2, 36), None),
+        ("executorch", "aarch64", (3, 11), (2, 36), "libtorch_python.so"),
+        ("torch", "riscv64", (3, 11), (2, 36), None),
     ],
 )
-def test_a_board_without_a_wheel_is_known_before(machine, python, glibc, words):
-    reason = RUNTIMES["onnxruntime"].unfit(machine, python, glibc)
+def test_a_board_without_a_wheel_is_known_before(runtime, machine, python, glibc, words):
+    reason = RUNTIMES[runtime].unfit(machine, python, glibc)
     assert (reason is None) if words is None else words in str(reason)
+
+
+def test_the_wheel_for_a_board_is_that_of_its_python():
+    def version(*board: Any, runtime: str = "onnxruntime") -> str | None:
+        row = RUNTIMES[runtime].wheel(*board)
+        return row.version if row else None
+
+    assert version("aarch64", (3, 10), (2, 35)) == "1.23.2"
+    assert version("aarch64", (3, 11), (2, 36)) == "1.32.0"
+    for board in (("armv7l", (3, 11), (2, 36)), ("aarch64", (3, 11), (2, 17)), ("aarch64", (3, 11), None)):
+        assert version(*board) is None
+    assert version("armv7l", (3, 11), (2, 36), runtime="ncnn") == "1.0.20261020"
+
+
+def test_a_runtime_that_runs_nowhere_is_told_without_a_start(infer):
+    ran = infer(deployed(), runtime="executorch")
+    assert ran.returncode == 2
+    assert ran.result["reason"] == RUNTIMES["executorch"].nowhere

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from tunebench.workloads.compress.folding import folded
-from tunebench.workloads.compress.onnx_file import OnnxFile
+from tunebench.workloads.compress.forms.folding import folded
+from tunebench.workloads.compress.forms.onnx_file import OnnxFile
 from tunebench.workloads.compress.state import Array, State, TransformError
 from tunebench.workloads.models.graph import INPUT, Graph, Node, shapes_of
 
@@ -30,16 +30,25 @@ def check_writable(graph: Graph) -> None:
     Raises:
         TransformError: names the node.
     """
-    if len(graph.outputs) != 1:
-        raise TransformError(
-            f"model {graph.name!r} has {len(graph.outputs)} outputs; a runtime's rows have one"
-        )
+    check_one_output(graph)
     for node in graph.nodes:
         if node.op not in _OPS:
             raise TransformError(
                 f"model {graph.name!r}: node {node.name!r} is a {node.op}, which is written for no runtime yet; "
                 f"written are {', '.join(_OPS)}"
             )
+
+
+def check_one_output(graph: Graph) -> None:
+    """Refuse a network of several outputs.
+
+    Raises:
+        TransformError: says how many.
+    """
+    if len(graph.outputs) != 1:
+        raise TransformError(
+            f"model {graph.name!r} has {len(graph.outputs)} outputs; a runtime's rows have one"
+        )
 
 
 def onnx_bytes(state: State) -> bytes:
@@ -285,4 +294,4 @@ def uint8_of(low: float, high: float) -> tuple[float, int]:
     return scale, int(np.clip(round(-low / scale), 0, 255))
 
 
-__all__ = ["OUTPUT", "check_writable", "int8_of", "onnx_bytes", "uint8_of"]
+__all__ = ["OUTPUT", "check_one_output", "check_writable", "int8_of", "onnx_bytes", "uint8_of"]

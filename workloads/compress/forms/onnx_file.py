@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tunebench.workloads.compress.protobuf import blob, real, varint, whole
+from tunebench.workloads.compress.forms.protobuf import blob, real, varint, whole
 from tunebench.workloads.compress.state import Array
 
 OPSET = 17
