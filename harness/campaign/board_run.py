@@ -27,8 +27,9 @@ from tunebench.harness.campaign.progress import Observer
 from tunebench.harness.campaign.repetition import run_repetition
 from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.config.suite import Workload
-from tunebench.harness.farm.provider import FarmError, Patience, Provider, State, Ticket
+from tunebench.harness.farm.provider import FarmError, Patience, State
 from tunebench.harness.farm.source import parse, provider
+from tunebench.harness.farm.turns import Turn, Turns
 from tunebench.harness.planning import attempts, energy_windows, limits
 from tunebench.harness.planning.durations import Stopwatch, estimate
 from tunebench.harness.planning.job import BoardContext, make_job
@@ -54,6 +55,7 @@ class Shared:
 
     Attributes:
         begun: boards on which something of this run was started, now or before it was resumed.
+        turns: at boards of farms, taken before the run was planned.
         stop: set when the user asked to stop.
         stopping: held while connections are cut, so that none is cut that was made to tidy up.
     """
@@ -65,6 +67,7 @@ class Shared:
     outcome: CampaignOutcome
     owner: Owner
     stopwatch: Stopwatch
+    turns: Turns
     on_record: OnRecord | None
     begun: set[str]
     stop: threading.Event = field(default_factory=threading.Event)
@@ -106,7 +109,7 @@ class BoardRun:
         self._entry = entry
         self._queue = list(queue)
         self._shared = shared
-        self._turn: tuple[Provider, Ticket] | None = None
+        self._turn: Turn | None = None
         self._place_state: State = "held"
         self._state = BoardState.resumed(shared.writer.stored, entry.id)
         self._link: Link
@@ -162,17 +165,19 @@ class BoardRun:
         entry, stop = self._entry, self._shared.stop
         if entry.farm is None:
             return
-        patience = Patience(entry.patience_s, self._note, stop)
-        try:
-            farm = provider(parse(entry.farm))
-            ticket = farm.take(entry.place or entry.id, patience)
-        except FarmError as error:
-            if stop.is_set():
-                raise Interrupted from None
-            raise ConditionError(f"{entry.id}: {error}", "lease") from None
-        self._note(f"place {ticket.board} of {entry.farm} is ours, as {ticket.identity}")
-        stack.callback(farm.give, ticket)
-        self._turn = (farm, ticket)
+        turn = self._shared.turns.hand_over(entry.id)
+        if turn is None:
+            patience = Patience(entry.patience_s, self._note, stop)
+            try:
+                farm = provider(parse(entry.farm))
+                turn = Turn(farm, farm.take(entry.place or entry.id, patience))
+            except FarmError as error:
+                if stop.is_set():
+                    raise Interrupted from None
+                raise ConditionError(f"{entry.id}: {error}", "lease") from None
+            self._note(f"place {turn.ticket.board} of {entry.farm} is ours, as {turn.ticket.identity}")
+        stack.callback(turn.give)
+        self._turn = turn
 
     def _check_place(self) -> None:
         """Look between two repetitions whether the place still is ours; a farm that does not answer stops nothing.
@@ -182,11 +187,10 @@ class BoardRun:
         """
         if self._turn is None:
             return
-        farm, ticket = self._turn
-        state = farm.check(ticket)
+        state = self._turn.check()
         if state == "lost":
             raise ConditionError(
-                f"{self._entry.id}: the farm has given place {ticket.board} to another", "lease"
+                f"{self._entry.id}: the farm has given place {self._turn.ticket.board} to another", "lease"
             )
         if state != self._place_state:
             self._note(

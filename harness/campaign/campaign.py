@@ -16,6 +16,7 @@ from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import Observer
 from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.config.suite import Workload
+from tunebench.harness.farm.turns import Turns
 from tunebench.harness.planning import attempts
 from tunebench.harness.planning.durations import Durations, Stopwatch
 from tunebench.harness.planning.plan import Plan
@@ -34,6 +35,7 @@ class Campaign:
         history: durations of earlier runs, for the time left.
         on_record: called with every record once it is on disk.
         leave_out_missing: complete the run without boards that were never reached, instead of leaving it open for them.
+        turns: at boards of farms, taken before the run was planned.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Campaign:
         history: Durations | None = None,
         on_record: OnRecord | None = None,
         leave_out_missing: bool = False,
+        turns: Turns | None = None,
     ) -> None:
         self.plan = plan
         self.outcome = CampaignOutcome(plan.skipped, leave_out_missing=leave_out_missing)
@@ -59,6 +62,7 @@ class Campaign:
             owner=owner(plan.run_id),
             stopwatch=Stopwatch(dict(history or {})),
             on_record=on_record,
+            turns=turns if turns is not None else Turns(),
             begun={planned.board_id for planned in plan.repetitions if planned.rep_id in done_rep_ids},
         )
 

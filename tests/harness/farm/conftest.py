@@ -17,7 +17,7 @@ import pytest
 from tunebench.targets.virtual.loopback import LoopbackServer
 
 EXPORTED = """
-{group}:
+{name}-{number}:
   NetworkService:
     address: 127.0.0.1
     port: {port}
@@ -50,11 +50,17 @@ class Lab:
         host, port = self.address.split(":")
         until(lambda: socket.create_connection((host, int(port)), timeout=1).close() is None)
 
-    def start_exporter(self, name: str) -> None:
+    def start_exporter(self, name: str, boards: int = 1) -> None:
+        """Start an exporter of boards in groups ``NAME-0``, ``NAME-1`` and so on, all at the one SSH server."""
         endpoint = self.ssh.endpoint
         path = self.folder / f"{name}.yaml"
         path.write_text(
-            EXPORTED.format(group=f"board-{name}", port=endpoint.port, user=endpoint.user, relay=self.relay)
+            "".join(
+                EXPORTED.format(
+                    name=name, number=number, port=endpoint.port, user=endpoint.user, relay=self.relay
+                )
+                for number in range(boards)
+            )
         )
         words = ("-c", self.address, "-n", name, "--hostname", "127.0.0.1", str(path))
         self.exporters[name] = self._start("labgrid.remote.exporter", *words)
@@ -90,9 +96,15 @@ def ask(farm: Any, verb: str, **fields: Any) -> str | None:
     return farm._run(farm._call(farm._connected(), verb, getattr(messages, f"{verb}Request")(**fields)))
 
 
-def add_place(farm: Any, name: str, exporter: str, **tags: str) -> None:
+def add_place(farm: Any, name: str, exported: str, /, **tags: str) -> None:
+    """Add a place with the boards of an exporter, or with one group of them (``one/one-3``)."""
     ask(farm, "AddPlace", name=name)
-    ask(farm, "AddPlaceMatch", placename=name, pattern=f"{exporter}/*/*")
+    ask(
+        farm,
+        "AddPlaceMatch",
+        placename=name,
+        pattern=f"{exported}/*" if "/" in exported else f"{exported}/*/*",
+    )
     ask(farm, "SetPlaceTags", placename=name, tags=tags)
 
 
@@ -115,7 +127,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 def farms(lab: Lab) -> Iterator[Callable[[], Any]]:
     """Function () -> a connection of its own to the coordinator, as another process would have.
 
-    One process may have one session to an address; a second one gets a subchannel pool of its own here.
+    Each session has a connection of its own: the coordinator knows them apart by it.
     """
     from tunebench.harness.farm import labgrid_farm
 

@@ -62,7 +62,7 @@ def test_boards_are_told_taken_waited_for_and_given_back(lab, farms):
         notes: list[str] = []
         with pytest.raises(FarmError, match="is held by"):
             farm.take("pi", Patience(0.6, notes.append))
-        assert notes == [f"waiting: place pi of labgrid://{lab.address} is held by {identity}"]
+        assert notes == [f"waiting, at most 1 s: place pi of labgrid://{lab.address} is held by {identity}"]
         farm.give(Ticket("pi", farm.identity))
         assert seen(farm, "pi").owner == identity, "another's place is not ours to give back"
     finally:
