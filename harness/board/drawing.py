@@ -33,6 +33,13 @@ _LINK_S = 10.0
 CONTESTED = "contested"
 
 
+class Contested(ConditionError):
+    """Somebody else has the board: its place was taken or released, or its lease is theirs."""
+
+    def __init__(self, board_id: str, reason: str) -> None:
+        super().__init__(f"{board_id}: {CONTESTED}: {reason}", "lease")
+
+
 @dataclass(frozen=True)
 class Drawn:
     """Boards that a run may be planned on.

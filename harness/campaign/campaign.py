@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from tunebench.harness.artifacts.gather import Artifacts
+from tunebench.harness.board.drawing import Contested
 from tunebench.harness.board.environment import owner
 from tunebench.harness.board.link import Interrupted
 from tunebench.harness.campaign.board_run import BoardRun, OnRecord, Shared
@@ -100,6 +101,9 @@ class Campaign:
         if self.plan.suite.looks:
             leave_out_decided(self.plan, entry.id, shared.writer, self.outcome)
             queue = [planned for planned in queue if not self.outcome.is_skipped(planned)]
+        if (reason := self.outcome.left_out_reason(entry.id)) is not None:
+            shared.observer.ended(entry.id, f"left out: {reason}")
+            return
         if not queue and entry.id not in shared.begun:
             shared.observer.ended(entry.id, "nothing left to do")
             return
@@ -109,6 +113,8 @@ class Campaign:
         except Interrupted:
             shared.observer.ended(entry.id, "stopped")
         except (BoardError, ConditionError) as error:
+            if isinstance(error, Contested):
+                self.outcome.contested.add(entry.id)
             self._give_up(entry.id, str(error), missed=bool(queue))
         except TargetError as error:
             if shared.stop.is_set():

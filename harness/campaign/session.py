@@ -29,6 +29,8 @@ from tunebench.harness.errors import (
     EXIT_PARTIAL,
     UsageError,
 )
+from tunebench.harness.farm.provider import FarmError
+from tunebench.harness.farm.source import Pool
 from tunebench.harness.farm.turns import Turns
 from tunebench.harness.hints import anew
 from tunebench.harness.planning import attempts
@@ -73,6 +75,7 @@ class Session:
     Attributes:
         left_out_before: what the run had left out when it ended, before blocks were added: it stays out.
         turns: at boards that were drawn from farms, until their queues take them over.
+        candidates: boards of the inventory that a draw may take.
     """
 
     request: Request
@@ -83,6 +86,7 @@ class Session:
     started_utc: str
     left_out_before: Sequence[Skip] = ()
     turns: Turns = field(default_factory=Turns)
+    candidates: Sequence[BoardEntry] = ()
 
     def campaign(self, observer: Observer, on_record: OnRecord | None = None) -> Campaign:
         """Return the campaign that will run this plan."""
@@ -199,6 +203,7 @@ def open_session(
     keep([artifacts.payload, *artifacts.own.values()])
     turns = turns if turns is not None else Turns()
     drawn = draw(request.boards, turns, artifacts.payload, tell)
+    candidates = request.boards
     request = replace(request, boards=drawn.boards)
     plan = _plan(request, artifacts, new_run_id(), left_out=drawn.left_out)
     try:
@@ -207,7 +212,7 @@ def open_session(
         writer = RunWriter.create(request.out, request.lab, plan.run_id, content)
     except ResultsError as error:
         raise UsageError(str(error)) from None
-    return Session(request, plan, artifacts, writer, history, started_utc, turns=turns)
+    return Session(request, plan, artifacts, writer, history, started_utc, turns=turns, candidates=candidates)
 
 
 def _plan(
@@ -238,13 +243,43 @@ def _on_its_boards(request: Request, run: RunReader) -> Request:
     )
 
 
-def _given_back(run: RunReader, plan_boards: Sequence[BoardEntry]) -> list[Skip]:
+def _given_back(run: RunReader) -> list[Skip]:
     """Return the boards that were drawn for a run and given back, as its plan says."""
-    boards = {board.id for board in plan_boards}
     skips = [Skip.model_validate(skip) for skip in run.plan_view.skipped]
-    return [
-        skip for skip in skips if skip.label is None and skip.role is None and skip.board_id not in boards
-    ]
+    return [skip for skip in skips if skip.of_whole_board]
+
+
+def with_others(session: Session, outcome: CampaignOutcome, tell: Callable[[str], None]) -> Session | None:
+    """Take another board of its pool for each that somebody else has, and plan it beside what was measured.
+
+    Returns:
+        The session that measures them; None: there is nothing to take, and the run stays as it is.
+    """
+    plan = session.plan
+    gone = {skip.board_id for skip in plan.skipped if skip.of_whole_board}
+    contested = [board for board in plan.boards if board.id in outcome.contested - gone]
+    planned = {board.id for board in plan.boards}
+    others = [board for board in session.candidates if board.id not in gone | planned]
+    wanted: list[BoardEntry] = []
+    for pool, lost in pools_of(contested).items():
+        left = [board for board in others if board.pool == pool]
+        wanted += [board.of_pool(Pool(pool.source, min(len(lost), len(left)))) for board in left]
+    if outcome.interrupted or not wanted:
+        return None
+    try:
+        drawn = draw(wanted, session.turns, session.artifacts.payload, tell)
+    except FarmError as error:
+        tell(f"no other board is taken: {error}")
+        return None
+    given_up = [Skip(board_id=board.id, reason=outcome.given_up[board.id][:1000]) for board in contested]
+    left_out = [*(skip for skip in plan.skipped if skip.of_whole_board), *given_up, *drawn.left_out]
+    request = replace(session.request, boards=[*plan.boards, *drawn.boards])
+    new = _plan(request, session.artifacts, plan.run_id, plan.earlier_blocks, left_out)
+    session.writer.replan({**session.writer.plan, **new.as_dict()})
+    instead = ", ".join(board.id for board in drawn.boards)
+    for skip in given_up:
+        tell(f"{skip.board_id}: what is left of its queue is left out; {instead} is measured instead")
+    return replace(session, request=request, plan=new)
 
 
 def check_writable(out: Path) -> None:
@@ -292,7 +327,7 @@ def _resume(
         artifacts,
         stored.run_id or unfinished.path.name,
         stored.earlier_blocks,
-        _given_back(unfinished, request.boards),
+        _given_back(unfinished),
     )
     _refuse_other_plan(unfinished, plan, request.command)
     _refuse_other_artifacts(unfinished, artifacts, request.command)

@@ -175,6 +175,10 @@ class BoardEntry(_Strict):
     meter: MeterEntry | None = Field(default=None, description="an external meter, read by the host")
     farm: str | None = Field(default=None, description=f"whose turn it is, a farm says: {FORM} without tags")
     place: str | None = Field(default=None, description="its name there; default: its id")
+    power: Literal["none", "place"] = Field(
+        default="none",
+        description="place: the farm cycles the power of a board that hangs, between two repetitions",
+    )
     #: Where a run draws it from, if it is one of several of which a run takes only some.
     _pool: Pool | None = PrivateAttr(default=None)
 
@@ -219,6 +223,8 @@ class BoardEntry(_Strict):
             raise ValueError("'simulated_root' goes with kind 'loopback' only")
         if self.place is not None and self.farm is None:
             raise ValueError("'place' goes with 'farm': the coordinator that knows the place")
+        if self.power == "place" and self.farm is None and self.host != _ANY_HOST:
+            raise ValueError("power = 'place' goes with 'farm': the coordinator that switches it")
         if not host_itself and not self.host:
             raise ValueError("'host' is missing: an alias of ~/.ssh/config, a name or an address")
         return self

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from tunebench.harness.farm.provider import PowerAction, Provider, State, Ticket
+from tunebench.harness.farm.provider import FarmError, PowerAction, Provider, State, Ticket
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,14 @@ class Turn:
     def check(self) -> State:
         """Tell whether it still is ours."""
         return self.farm.check(self.ticket)
+
+    def owner(self) -> str:
+        """Return who has the board's place now, in words."""
+        with contextlib.suppress(FarmError):
+            for board in self.farm.boards():
+                if board.name == self.ticket.board:
+                    return board.owner or "nobody"
+        return "not known"
 
     def give(self) -> None:
         """End it; one that is over is fine."""

@@ -23,7 +23,7 @@ from tunebench.reports.records import PLAN_SCHEMA, Skip
 from tunebench.workloads.methods import table
 
 #: How a turn at a board is had says nothing of what is measured.
-_OF_THE_FARM = ("farm", "place")
+_OF_THE_FARM = ("farm", "place", "power")
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -50,14 +52,20 @@ class Lab:
         host, port = self.address.split(":")
         until(lambda: socket.create_connection((host, int(port)), timeout=1).close() is None)
 
-    def start_exporter(self, name: str, boards: int = 1) -> None:
-        """Start an exporter of boards in groups ``NAME-0``, ``NAME-1`` and so on, all at the one SSH server."""
+    def start_exporter(self, name: str, boards: int = 1, port: int | None = None) -> None:
+        """Start an exporter of boards in groups ``NAME-0``, ``NAME-1`` and so on, all at the one SSH server.
+
+        Args:
+            name: the exporter's.
+            boards: how many.
+            port: where that server is reached; None: at its own port.
+        """
         endpoint = self.ssh.endpoint
         path = self.folder / f"{name}.yaml"
         path.write_text(
             "".join(
                 EXPORTED.format(
-                    name=name, number=number, port=endpoint.port, user=endpoint.user, relay=self.relay
+                    name=name, number=number, port=port or endpoint.port, user=endpoint.user, relay=self.relay
                 )
                 for number in range(boards)
             )
@@ -79,7 +87,7 @@ class Lab:
             process.wait()
 
 
-def until(condition: Callable[[], Any], within_s: float = 30.0) -> Any:
+def until(condition: Callable[[], Any], within_s: float = 90.0) -> Any:
     deadline_s = time.monotonic() + within_s
     while True:
         with contextlib.suppress(OSError):
@@ -121,6 +129,35 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
             yield labgrid
         finally:
             labgrid.end()
+
+
+class PowerRelay(BaseHTTPRequestHandler):
+    """A relay with a REST interface, as labgrid's model ``rest`` speaks to it."""
+
+    asked: ClassVar[list[tuple[str, str]]] = []
+    #: Called with each value that is set.
+    switched: ClassVar[Callable[[str], None]] = staticmethod(lambda value: None)
+
+    def do_PUT(self) -> None:
+        value = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.asked.append((self.path, value))
+        type(self).switched(value)
+        self.send_response(200 if value in "01" else 400)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def power_relay(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[PowerRelay]]:
+    """The HTTP relay that switches the boards' power; off lasts a tenth of a second."""
+    monkeypatch.setattr("tunebench.harness.farm.labgrid_farm._OFF_S", 0.1)
+    monkeypatch.setattr(PowerRelay, "asked", [])
+    host, port = lab.relay.split(":")
+    with ThreadingHTTPServer((host, int(port)), PowerRelay) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield PowerRelay
+        server.shutdown()
 
 
 @pytest.fixture

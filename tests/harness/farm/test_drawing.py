@@ -43,7 +43,7 @@ FORGETS = (
 def drawn_from(lab, tmp_path, workload_python) -> Callable[[int], list[BoardEntry]]:
     """Function (count): the boards of a [[farm]] of which a run takes so many, each with a lease of its own."""
 
-    def load(count: int, patience_s: float = 20.0) -> list[BoardEntry]:
+    def load(count: int, patience_s: float = 120.0) -> list[BoardEntry]:
         endpoint = lab.ssh.endpoint
         path = tmp_path / "lab.toml"
         path.write_text(
