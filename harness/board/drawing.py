@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from tunebench.harness.board.environment import owner
 from tunebench.harness.board.link import Interrupted, Link, connect
 from tunebench.harness.config.inventory import BoardEntry
+from tunebench.harness.errors import UsageError
 from tunebench.harness.farm.provider import AnyOf, FarmError, Patience
 from tunebench.harness.farm.source import Pool, parse, provider
 from tunebench.harness.farm.turns import Turn, Turns
@@ -72,8 +73,15 @@ def draw(boards: Sequence[BoardEntry], turns: Turns, payload: Blob, tell: Callab
         tell: says for whom it waits.
 
     Raises:
+        UsageError: fewer are left to choose from than a pool says.
         FarmError: not so many can be had.
     """
+    for pool, candidates in pools_of(boards).items():
+        if len(candidates) < pool.count:
+            raise UsageError(
+                f"{pool.source.farm}: count = {pool.count}, but only {', '.join(board.id for board in candidates)}"
+                " may be taken (--boards); choose more of them, or lower the count"
+            )
     stop = threading.Event()
     draws = [
         _Draw(pool, candidates, turns, payload, tell, stop) for pool, candidates in pools_of(boards).items()

@@ -23,7 +23,9 @@ from tunebench.harness.campaign.run import run
 from tunebench.harness.campaign.session import Request
 from tunebench.harness.config.inventory import BoardEntry, load_inventory
 from tunebench.harness.config.suite import load_suite
+from tunebench.harness.errors import UsageError
 from tunebench.harness.farm.provider import AnyOf, FarmError, Patience
+from tunebench.harness.farm.source import Pool, parse
 from tunebench.harness.farm.turns import Turns
 from tunebench.reports.results import RunReader
 from tunebench.targets.client.board import Board
@@ -158,8 +160,6 @@ def _messages():
 
 
 def test_a_dry_run_of_drawn_boards_plans_the_first_of_them(sleep_suite, tmp_path):
-    from tunebench.harness.farm.source import Pool, parse
-
     pool = Pool(parse("labgrid://lab?tag=board:rpi4"), 2)
     boards = [BoardEntry(id=name, kind="linux", host="h").of_pool(pool) for name in ("a", "b", "c")]
     request = Request(load_suite(str(sleep_suite(["x"], blocks=1))), boards, "lab1", tmp_path)
@@ -169,9 +169,13 @@ def test_a_dry_run_of_drawn_boards_plans_the_first_of_them(sleep_suite, tmp_path
     assert [board.id for board in fixed.boards] == ["c"]
 
 
-def test_a_count_that_no_farm_can_meet_or_that_is_none_is_told(tmp_path: Path):
-    from tunebench.harness.errors import UsageError
-
+def test_a_count_that_no_choice_can_meet_or_that_is_none_is_told(tmp_path: Path):
+    pool = Pool(parse("labgrid://lab?tag=board:rpi4"), 2)
+    with (
+        Turns() as turns,
+        pytest.raises(UsageError, match=r"count = 2, but only a may be taken \(--boards\)"),
+    ):
+        draw([BoardEntry(id="a", kind="linux", host="h").of_pool(pool)], turns, build_payload(), print)
     path = tmp_path / "lab.toml"
     path.write_text('[[farm]]\nsource = "labgrid://lab"\ncount = 0\nkind = "linux"\n')
     with pytest.raises(UsageError, match="count"):
