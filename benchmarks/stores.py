@@ -2,7 +2,8 @@
 
 Writes a simulated lab's sealed nights, pushes them into a Parquet folder and into a PostgreSQL server that it starts
 for itself (Debian's package, a Unix socket, stock settings with fsync on), and asks each of the three the same: the
-index, the gate's verdict on the last night, and queries in SQL. A year of a lab is ``--runs 350``: 175,000 repetitions.
+index, the gate's verdict on the last night, queries in SQL, and the lab's pages. A year of a lab is ``--runs 350``:
+175,000 repetitions.
 It ends with 1 if the three do not agree.
 """
 
@@ -22,9 +23,10 @@ import duckdb
 
 from tests.reports.stores.postgres_server import PostgresServer, why_not
 from tunebench.harness.nightly.gate import gate
-from tunebench.reports.history import index
+from tunebench.reports.history import decisions, index
 from tunebench.reports.history.gate_text import as_json_value
 from tunebench.reports.history.simulated import SimulatedLab, seal
+from tunebench.reports.render.site import write_site
 from tunebench.reports.stores.address import Address, address_of
 from tunebench.reports.stores.pushing import push
 from tunebench.reports.stores.store import opened
@@ -80,7 +82,7 @@ def _measure(folder: Path, runs: int, cells: int, writers: int) -> tuple[list[di
     answers = [answer for _, answer in measured]
     head = {"store": "store", "repetitions": "repetitions", "push_s": "push s", "push_rows_s": "push rows/s",
             "repeat_s": "repeat s", "index_s": "index s", "gate_s": "gate s", "medians_ms": "medians ms",
-            "series_ms": "series ms"}  # fmt: skip
+            "series_ms": "series ms", "site_s": "site s", "site_mb": "site MB"}  # fmt: skip
     return [head, *(row for row, _ in measured)], all(answer == answers[0] for answer in answers)
 
 
@@ -103,6 +105,11 @@ def _row(
         judged: list[object] = []
         gate_s = _seconds(lambda: judged.append(as_json_value(gate(last, place))))
         medians_ms, series_ms = _queries(place, report.path)
+        decided, _ = decisions.read(place)
+        public = Path(folder) / "public"
+        begun_s = time.perf_counter()
+        pages = write_site(report.path, decided, public, lambda _: None)
+        site_s = time.perf_counter() - begun_s
     row = {
         "store": name,
         "repetitions": report.repetitions,
@@ -113,6 +120,8 @@ def _row(
         "gate_s": round(gate_s, 2),
         "medians_ms": medians_ms,
         "series_ms": series_ms,
+        "site_s": round(site_s, 2),
+        "site_mb": round(pages.bytes / 1e6, 1),
     }
     return row, (report.runs, report.repetitions, judged)
 

@@ -366,6 +366,10 @@ class Seen(Record):
     simulated: bool = Field(default=False, description="the board's sensors were a simulated tree")
     check_failed: str | None = Field(default=None, description="the method's correctness check on this board")
     tuning_faults: list[str] = Field(default_factory=list)
+    contested: str | None = Field(default=None, description="who else had the board's place in its farm")
+    power_cycled: str | None = Field(
+        default=None, description="why the board's power was cycled after it, or before it, by its farm"
+    )
 
 
 class Repetition(Record):
@@ -496,6 +500,11 @@ class Skip(Record):
         default=None, description="None: everything; energy: energy repetitions and their idle baselines only"
     )
     reason: str
+
+    @property
+    def of_whole_board(self) -> bool:
+        """Tell whether nothing of the board is left."""
+        return self.label is None and self.role is None and self.from_block is None
 
 
 class LookTaken(Record):

@@ -87,6 +87,11 @@ class Link:
         self._patience_s = patience_s
         self._condition_patience_s = condition_patience_s
 
+    @property
+    def patience_s(self) -> float:
+        """Return how long a vanished board may take to come back."""
+        return self._patience_s
+
     def persist(self, action: Callable[[], Value]) -> Value:
         """Return what an action returns; do it again, over a new connection, if the link breaks.
 
@@ -95,12 +100,13 @@ class Link:
             NoAnswerError: its commands end without an answer, one after the other.
             Interrupted: the user asked to stop.
         """
-        give_up_s = time.monotonic() + self._patience_s
+        give_up_s: float | None = None
         pause_s = 0.2
         unanswered = 0
         lacking = False
         while True:
             self.check_stop()
+            tried_s = time.monotonic()
             try:
                 if not self.board.ssh.alive:
                     self.board.reconnect()
@@ -114,6 +120,9 @@ class Link:
                 unanswered += isinstance(error, NoAnswerError)
                 if unanswered > MAX_UNANSWERED:
                     raise
+                # From its first failure on, and anew where it had held for so long: a wait may last longer than patience.
+                if give_up_s is None or time.monotonic() - tried_s > self._patience_s:
+                    give_up_s = time.monotonic() + self._patience_s
                 if time.monotonic() + pause_s > give_up_s:
                     raise UnreachableError(
                         f"the link did not come back within {self._patience_s:g} s: {error}"
@@ -122,7 +131,7 @@ class Link:
                 lacking = lacking or isinstance(error, BlobError)
                 if not isinstance(error, (BlobError, NoAnswerError)):
                     self.board.ssh.close()
-                self._pause(pause_s)
+                self.pause(pause_s)
                 pause_s = min(2 * pause_s, 10.0)
 
     def check_stop(self) -> None:
@@ -171,7 +180,7 @@ class Link:
                 self._note(f"waiting: {error}")
                 if waited_s + pause_s > self._condition_patience_s:
                     raise
-                self._pause(pause_s)
+                self.pause(pause_s)
                 pause_s = min(2 * pause_s, 15.0)
 
     def occupy(self, owner: Owner, hold_s: float) -> Lease:
@@ -203,7 +212,12 @@ class Link:
                     raise
                 wait_s = min(LEASE_LOOK_S, max(0.1, left_s))
 
-    def _pause(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
+        """Wait, unless the user asks to stop.
+
+        Raises:
+            Interrupted: the user asked to stop.
+        """
         if self._stop.wait(seconds):
             raise Interrupted
 

@@ -11,14 +11,17 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from tunebench.harness.artifacts.build_cache import keep
 from tunebench.harness.artifacts.gather import Artifacts
 from tunebench.harness.artifacts.native import NativeError, NativeLibrary, library_for
+from tunebench.harness.board.drawing import Contested
 from tunebench.harness.board.environment import board_env, no_power_source, replaced, unable
 from tunebench.harness.board.lease import BoardLease
 from tunebench.harness.board.link import Interrupted, Link, connect
 from tunebench.harness.board.meter import BoardMeter
+from tunebench.harness.board.revival import Reviver
 from tunebench.harness.board.tuning import Tuner
 from tunebench.harness.campaign.board_state import BoardState
 from tunebench.harness.campaign.looks import BoardLooks
@@ -27,22 +30,26 @@ from tunebench.harness.campaign.progress import Observer
 from tunebench.harness.campaign.repetition import run_repetition
 from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.config.suite import Workload
-from tunebench.harness.farm.provider import FarmError, Patience, Provider, State, Ticket
+from tunebench.harness.farm.provider import FarmError, Patience, State
 from tunebench.harness.farm.source import parse, provider
+from tunebench.harness.farm.turns import Turn, Turns
 from tunebench.harness.planning import attempts, energy_windows, limits
 from tunebench.harness.planning.durations import Stopwatch, estimate
 from tunebench.harness.planning.job import BoardContext, make_job
 from tunebench.harness.planning.plan import Plan
 from tunebench.harness.planning.repetition import Planned
+from tunebench.harness.record.record import OfFarm
 from tunebench.reports.records import Repetition, Skip
 from tunebench.reports.results import RunReader, RunWriter
 from tunebench.targets.boards import kind_of
 from tunebench.targets.client.board import Board
 from tunebench.targets.client.connection import SyncReport
 from tunebench.targets.client.replies import Interpreter, Owner, Probe
-from tunebench.targets.errors import BoardError, ConditionError
+from tunebench.targets.errors import BoardError, ConditionError, UnreachableError
 from tunebench.targets.host_lock import HostLock, Wait
 from tunebench.targets.payload import Blob
+
+Value = TypeVar("Value")
 
 #: Called with every record once it is on disk (the pytest plugin replays them).
 OnRecord = Callable[[Repetition], None]
@@ -54,6 +61,7 @@ class Shared:
 
     Attributes:
         begun: boards on which something of this run was started, now or before it was resumed.
+        turns: at boards of farms, taken before the run was planned.
         stop: set when the user asked to stop.
         stopping: held while connections are cut, so that none is cut that was made to tidy up.
     """
@@ -65,6 +73,7 @@ class Shared:
     outcome: CampaignOutcome
     owner: Owner
     stopwatch: Stopwatch
+    turns: Turns
     on_record: OnRecord | None
     begun: set[str]
     stop: threading.Event = field(default_factory=threading.Event)
@@ -106,8 +115,10 @@ class BoardRun:
         self._entry = entry
         self._queue = list(queue)
         self._shared = shared
-        self._turn: tuple[Provider, Ticket] | None = None
+        self._turn: Turn | None = None
         self._place_state: State = "held"
+        self._contested: str | None = None
+        self._reviver: Reviver
         self._state = BoardState.resumed(shared.writer.stored, entry.id)
         self._link: Link
         self._lease: BoardLease
@@ -144,7 +155,8 @@ class BoardRun:
             )
             # The agent alone first: whoever measures on the board now is not to be disturbed by the rest.
             agent = self._link.sync()
-            self._lease.take()
+            self._take_lease()
+            self._reviver = Reviver(self._turn if entry.power == "place" else None, self._link, self._note)
             self._sync(blobs, agent)
             self._tuner = stack.enter_context(
                 Tuner(self._link, entry.tuning, shared.owner, self._note, shared.stopping)
@@ -162,39 +174,71 @@ class BoardRun:
         entry, stop = self._entry, self._shared.stop
         if entry.farm is None:
             return
-        patience = Patience(entry.patience_s, self._note, stop)
-        try:
-            farm = provider(parse(entry.farm))
-            ticket = farm.take(entry.place or entry.id, patience)
-        except FarmError as error:
-            if stop.is_set():
-                raise Interrupted from None
-            raise ConditionError(f"{entry.id}: {error}", "lease") from None
-        self._note(f"place {ticket.board} of {entry.farm} is ours, as {ticket.identity}")
-        stack.callback(farm.give, ticket)
-        self._turn = (farm, ticket)
+        turn = self._shared.turns.hand_over(entry.id)
+        if turn is None:
+            patience = Patience(entry.patience_s, self._note, stop)
+            try:
+                farm = provider(parse(entry.farm))
+                turn = Turn(farm, farm.take(entry.place or entry.id, patience))
+            except FarmError as error:
+                if stop.is_set():
+                    raise Interrupted from None
+                raise ConditionError(f"{entry.id}: {error}", "lease") from None
+            self._note(f"place {turn.ticket.board} of {entry.farm} is ours, as {turn.ticket.identity}")
+        stack.callback(turn.give)
+        self._turn = turn
 
-    def _check_place(self) -> None:
-        """Look between two repetitions whether the place still is ours; a farm that does not answer stops nothing.
+    def _take_lease(self) -> None:
+        """Take the board's lease.
 
         Raises:
-            ConditionError: another has it. Its owner cannot have disturbed what is recorded: the board's lease was ours.
+            Contested: another has it for longer than we wait, on a board that was drawn: another board will do.
+            ConditionError: as above, on a board that was asked for.
         """
-        if self._turn is None:
-            return
-        farm, ticket = self._turn
-        state = farm.check(ticket)
+        try:
+            self._lease.take()
+        except ConditionError as error:
+            if self._entry.pool is None or error.kind != "lease":
+                raise
+            raise Contested(self._entry.id, str(error)) from None
+
+    def _look_at_place(self) -> str | None:
+        """Return who else has the board's place; a farm that does not answer stops nothing."""
+        if self._turn is None or self._contested is not None:
+            return self._contested
+        state = self._turn.check()
         if state == "lost":
-            raise ConditionError(
-                f"{self._entry.id}: the farm has given place {ticket.board} to another", "lease"
-            )
-        if state != self._place_state:
+            place = f"place {self._turn.ticket.board} of {self._entry.farm}"
+            self._contested = f"{place} is ours no more; it is held by {self._turn.owner()}"
+        elif state != self._place_state:
             self._note(
                 "the farm does not answer; measuring goes on"
                 if state == "unknown"
                 else "the farm answers again"
             )
         self._place_state = state
+        return self._contested
+
+    def _of_farm(self) -> OfFarm:
+        """Return what the farm has to do with a repetition that has just ended."""
+        return OfFarm(self._look_at_place(), self._reviver.take_told())
+
+    def _revived(self, action: Callable[[], Value], busy_s: float) -> Value:
+        """Return what an action returns; once more if the board hangs and its place has cycled its power.
+
+        Args:
+            action: may be done twice.
+            busy_s: for how long a repetition that it starts may run; 0: it starts none.
+
+        Raises:
+            UnreachableError: the board hangs, and nothing brings it back.
+        """
+        try:
+            return action()
+        except UnreachableError as error:
+            self._reviver.revive(error, self._link.patience_s, busy_s)
+            self._put_right()
+            return action()
 
     def _take_turn(self, stack: contextlib.ExitStack) -> None:
         """Wait for another command of this host that has the same loopback board; it is not looked at meanwhile.
@@ -344,6 +388,7 @@ class BoardRun:
     def _measure_queue(self) -> None:
         """Measure the queue in order, a lost repetition once more; look at the board again at the end."""
         shared, link = self._shared, self._link
+        self._look_at_place()  # it may have taken long to get ready
         # What earlier looks have decided is left out from the start.
         looks = BoardLooks(shared.plan, self._entry.id, shared.writer, shared.outcome, self._note)
         queue = self._left(self._queue)
@@ -355,13 +400,14 @@ class BoardRun:
                 queue = self._left(queue)
                 if not queue:
                     break
-            self._check_place()
+            if self._contested is not None:
+                raise Contested(self._entry.id, self._contested)
             planned, *rest = queue
             left_s = estimate(queue, shared.stopwatch.durations()).total_s
             shared.observer.started(planned, left_s)
             last = not rest
             record = self._measure(planned, last=last)
-            if attempts.to_be_repeated(record):
+            if attempts.to_be_repeated(record) and self._contested is None:
                 self._recover()
                 second_attempt = attempts.next_attempt(planned)
                 shared.observer.started(second_attempt, left_s)
@@ -382,8 +428,12 @@ class BoardRun:
 
     def _recover(self) -> None:
         """Put a board right that lost a repetition: if it went down it may have torn files, and is untuned."""
-        link, tuner = self._link, self._tuner
         self._note("a repetition was lost and is measured once more")
+        self._put_right()
+
+    def _put_right(self) -> None:
+        """Give a board that may have rebooted all that it needs: files, the lease, its tuning."""
+        link, tuner = self._link, self._tuner
         link.sync()
         self._lease.take()  # a reboot ends every lease
         tuner.prepare(link.persist(lambda: link.board.probe([], self._shared.plan.run_id)))
@@ -397,7 +447,8 @@ class BoardRun:
         try:
             record = self._run_and_store(planned, predicted_s)
             # After the last one the board is looked at once more, and what was tuned is undone.
-            self._lease.clean(planned.rep_id, limits.SETUP_S if last else limits.GAP_S)
+            hold_s = limits.SETUP_S if last else limits.GAP_S
+            self._revived(lambda: self._lease.clean(planned.rep_id, hold_s), 0.0)
         except Interrupted:
             # Wherever it was cut, also between the record and the clean-up: leave nothing behind.
             self._lease.free(planned.rep_id)
@@ -408,7 +459,17 @@ class BoardRun:
         """Make a repetition's job, run it, and store its record and files."""
         shared = self._shared
         job = make_job(planned, self._context, self._state.start_temp_c)
-        finished = run_repetition(self._link, job, self._context, self._state, predicted_s=predicted_s)
+        finished = self._revived(
+            lambda: run_repetition(
+                self._link,
+                job,
+                self._context,
+                self._state,
+                predicted_s=predicted_s,
+                of_farm=self._of_farm,
+            ),
+            job.longest_s,
+        )
         self._state.note_check(finished.record, planned)
         record = shared.writer.append(
             finished.record,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from tunebench.harness.artifacts.gather import Artifacts
+from tunebench.harness.board.drawing import Contested
 from tunebench.harness.board.environment import owner
 from tunebench.harness.board.link import Interrupted
 from tunebench.harness.campaign.board_run import BoardRun, OnRecord, Shared
@@ -16,6 +17,7 @@ from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import Observer
 from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.config.suite import Workload
+from tunebench.harness.farm.turns import Turns
 from tunebench.harness.planning import attempts
 from tunebench.harness.planning.durations import Durations, Stopwatch
 from tunebench.harness.planning.plan import Plan
@@ -34,6 +36,7 @@ class Campaign:
         history: durations of earlier runs, for the time left.
         on_record: called with every record once it is on disk.
         leave_out_missing: complete the run without boards that were never reached, instead of leaving it open for them.
+        turns: at boards of farms, taken before the run was planned.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Campaign:
         history: Durations | None = None,
         on_record: OnRecord | None = None,
         leave_out_missing: bool = False,
+        turns: Turns | None = None,
     ) -> None:
         self.plan = plan
         self.outcome = CampaignOutcome(plan.skipped, leave_out_missing=leave_out_missing)
@@ -59,6 +63,7 @@ class Campaign:
             owner=owner(plan.run_id),
             stopwatch=Stopwatch(dict(history or {})),
             on_record=on_record,
+            turns=turns if turns is not None else Turns(),
             begun={planned.board_id for planned in plan.repetitions if planned.rep_id in done_rep_ids},
         )
 
@@ -96,6 +101,9 @@ class Campaign:
         if self.plan.suite.looks:
             leave_out_decided(self.plan, entry.id, shared.writer, self.outcome)
             queue = [planned for planned in queue if not self.outcome.is_skipped(planned)]
+        if (reason := self.outcome.left_out_reason(entry.id)) is not None:
+            shared.observer.ended(entry.id, f"left out: {reason}")
+            return
         if not queue and entry.id not in shared.begun:
             shared.observer.ended(entry.id, "nothing left to do")
             return
@@ -105,6 +113,8 @@ class Campaign:
         except Interrupted:
             shared.observer.ended(entry.id, "stopped")
         except (BoardError, ConditionError) as error:
+            if isinstance(error, Contested):
+                self.outcome.contested.add(entry.id)
             self._give_up(entry.id, str(error), missed=bool(queue))
         except TargetError as error:
             if shared.stop.is_set():

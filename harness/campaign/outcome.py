@@ -18,6 +18,7 @@ class CampaignOutcome:
         counts: records by outcome, and by ``verdict:NAME``.
         skipped: what is left out, of the plan and found out since.
         given_up: board id -> why the rest of its queue is left out.
+        contested: those of them that somebody else has.
         interrupted: whether the user asked to stop.
 
     Args:
@@ -29,6 +30,7 @@ class CampaignOutcome:
         self.counts: Counter[str] = Counter()
         self.skipped: list[Skip] = list(skipped)
         self.given_up: dict[str, str] = {}
+        self.contested: set[str] = set()
         self.interrupted = False
         self._leave_out_missing = leave_out_missing
         self._skips: dict[str, dict[tuple[str, str], str]] = {}
@@ -73,6 +75,12 @@ class CampaignOutcome:
             if closed:
                 self.skipped.append(Skip(board_id=board_id, reason=reason))
             return not closed
+
+    def left_out_reason(self, board_id: str) -> str | None:
+        """Return why a whole board is left out; None: it is not."""
+        with self._lock:
+            whole = (skip for skip in self.skipped if skip.board_id == board_id and skip.of_whole_board)
+            return next((skip.reason for skip in whole), None)
 
     def is_skipped(self, planned: Planned) -> bool:
         """Tell whether a repetition is left out."""

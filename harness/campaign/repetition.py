@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tunebench.harness.board.link import Interrupted, Link
@@ -13,7 +13,7 @@ from tunebench.harness.planning import attempts, limits
 from tunebench.harness.planning.job import BoardContext, Job
 from tunebench.harness.record.energy import meter as energy_meter
 from tunebench.harness.record.harvest import Harvested, WorkloadResult, read_harvest, trace_bytes
-from tunebench.harness.record.record import Shipped, in_window, make_record
+from tunebench.harness.record.record import OfFarm, Shipped, in_window, make_record
 from tunebench.reports.records import Repetition
 from tunebench.targets.client.board import Harvest, StartReply
 from tunebench.targets.errors import TornError
@@ -42,6 +42,7 @@ def run_repetition(
     state: BoardState,
     *,
     predicted_s: float | None = None,
+    of_farm: Callable[[], OfFarm] = OfFarm,
 ) -> Finished:
     """Run one repetition on a connected board; re-attach if it is already there.
 
@@ -54,6 +55,7 @@ def run_repetition(
         context: the board's facts.
         state: the board's changing part: where it starts from is noted there.
         predicted_s: how long it probably takes; None if nothing is known.
+        of_farm: asked once it has ended what the board's farm has to do with it.
 
     Raises:
         BoardError: the board is gone for longer than we wait.
@@ -81,6 +83,7 @@ def run_repetition(
     finally:
         link.meter.cancel()
     exchanges = [(asked_s, reply.offset), (time.monotonic(), harvest.offset)]
+    seen_by_farm = of_farm()
     harvested = read_harvest(harvest.files)
     by_meter = energy_meter.of_repetition(
         metered,
@@ -96,7 +99,8 @@ def run_repetition(
         shipped=shipped,
         exchanges=exchanges,
         check_failed=state.check_failed(job.planned.workload),
-        lost_because=(_rebooted(link, harvest.files) or torn) if harvested.lost else None,
+        lost_because=_why_lost(link, harvest, torn, seen_by_farm) if harvested.lost else None,
+        of_farm=seen_by_farm,
         by_meter=by_meter,
         host_s=time.monotonic() - started_s,
         # One more channel closes the repetition: the clean-up after the record is safe.
@@ -134,6 +138,12 @@ def _harvest(link: Link, rep_id: str, offset: Offset) -> tuple[Harvest, str | No
     except TornError as error:
         files = {name: data for name, data in error.files.items() if name != "exit.json"}
         return Harvest(files, offset), f"the board's disk has not kept it whole: {error}"
+
+
+def _why_lost(link: Link, harvest: Harvest, torn: str | None, seen: OfFarm) -> str | None:
+    """Return why a repetition was lost, where the host knows better than the board."""
+    reason = _rebooted(link, harvest.files) or torn
+    return f"{reason}; {seen.power_cycled}" if reason and seen.power_cycled else reason
 
 
 def _rebooted(link: Link, files: Mapping[str, bytes]) -> str | None:

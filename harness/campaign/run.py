@@ -8,7 +8,8 @@ from rich.console import Console
 
 from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import LiveProgress, PlainLines, StageLines
-from tunebench.harness.campaign.session import Request, Session, exit_code, open_session
+from tunebench.harness.campaign.session import Request, Session, exit_code, open_session, with_others
+from tunebench.harness.farm.turns import Turns
 from tunebench.harness.planning.feasibility import feasibility, feasibility_lines
 from tunebench.harness.planning.runs.ending import closing_lines
 
@@ -23,8 +24,19 @@ def run(request: Request, console: Console, *, tell_feasibility: bool = True) ->
 
     Raises:
         UsageError: the results cannot be written, or the run to resume differs from what is asked.
+        FarmError: not so many boards of a farm can be had.
     """
-    session = open_session(request, StageLines(console))
+    with Turns() as turns:
+        return _run(request, console, turns, tell_feasibility=tell_feasibility)
+
+
+def _run(
+    request: Request, console: Console, turns: Turns, *, tell_feasibility: bool
+) -> tuple[int, Path | None]:
+    def tell(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    session = open_session(request, StageLines(console), turns=turns, tell=tell)
     plan = session.plan
     n_stored = len(session.writer.stored)
     console.print(
@@ -43,6 +55,9 @@ def run(request: Request, console: Console, *, tell_feasibility: bool = True) ->
     for line in feasibility_lines(feasibility(plan, session.history)) if tell_feasibility else ():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     outcome = _campaign(session, console)
+    while (another := with_others(session, outcome, tell)) is not None:
+        session, plan = another, another.plan
+        outcome = _campaign(session, console)
     code = exit_code(outcome, session.writer, plan)
     recorded = len(session.writer.stored)
     complete = session.close(outcome)

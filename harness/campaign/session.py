@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from tunebench.harness import __version__
 from tunebench.harness.artifacts.build_cache import keep
 from tunebench.harness.artifacts.gather import BASES, Artifacts, Progress, gather
+from tunebench.harness.board.drawing import draw, pools_of
 from tunebench.harness.board.environment import utc_now
 from tunebench.harness.campaign import extension
 from tunebench.harness.campaign.board_run import OnRecord
@@ -28,6 +29,9 @@ from tunebench.harness.errors import (
     EXIT_PARTIAL,
     UsageError,
 )
+from tunebench.harness.farm.provider import FarmError
+from tunebench.harness.farm.source import Pool
+from tunebench.harness.farm.turns import Turns
 from tunebench.harness.hints import anew
 from tunebench.harness.planning import attempts
 from tunebench.harness.planning.durations import Durations, durations_below
@@ -70,6 +74,8 @@ class Session:
 
     Attributes:
         left_out_before: what the run had left out when it ended, before blocks were added: it stays out.
+        turns: at boards that were drawn from farms, until their queues take them over.
+        candidates: boards of the inventory that a draw may take.
     """
 
     request: Request
@@ -79,6 +85,8 @@ class Session:
     history: Durations
     started_utc: str
     left_out_before: Sequence[Skip] = ()
+    turns: Turns = field(default_factory=Turns)
+    candidates: Sequence[BoardEntry] = ()
 
     def campaign(self, observer: Observer, on_record: OnRecord | None = None) -> Campaign:
         """Return the campaign that will run this plan."""
@@ -90,6 +98,7 @@ class Session:
             history=self.history,
             on_record=on_record,
             leave_out_missing=self.request.leave_out_missing,
+            turns=self.turns,
         )
         campaign.outcome.leave_out(self.left_out_before)
         return campaign
@@ -144,16 +153,36 @@ class DryRun:
 
 
 def dry_run(request: Request, progress: Progress | None = None) -> DryRun:
-    """Return the plan and what is known of it, without touching a board or the results."""
+    """Return the plan and what is known of it, without touching a board or the results.
+
+    Of boards that are drawn from a farm, the first ones stand for those that will be free.
+    """
+    firsts = {board.id for pool, boards in pools_of(request.boards).items() for board in boards[: pool.count]}
+    request = replace(
+        request, boards=[board for board in request.boards if board.pool is None or board.id in firsts]
+    )
     artifacts = gather(request.suite, data_dir=request.data_dir, progress=progress, train_bases=False)
     plan = _plan(request, artifacts, "dry-run")
     return DryRun(plan, durations_below(request.out, request.lab), artifacts.to_train)
 
 
-def open_session(request: Request, progress: Progress | None = None) -> Session:
+def open_session(
+    request: Request,
+    progress: Progress | None = None,
+    *,
+    turns: Turns | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Session:
     """Plan a run and make its results directory, or find the one to resume.
 
+    Args:
+        request: what is asked for.
+        progress: told what is made on this host.
+        turns: keeps turns at boards that are drawn from farms; without it they end with the process at the latest.
+        tell: told for whom a draw waits.
+
     Raises:
+        FarmError: not so many boards of a farm can be had.
         UsageError: the directory cannot be written, there is nothing to resume, or the run to resume differs from what is
             asked.
     """
@@ -172,17 +201,27 @@ def open_session(request: Request, progress: Progress | None = None) -> Session:
     if unfinished is not None:
         return _resume(request, artifacts, unfinished, history, progress)
     keep([artifacts.payload, *artifacts.own.values()])
-    plan = _plan(request, artifacts, new_run_id())
+    turns = turns if turns is not None else Turns()
+    drawn = draw(request.boards, turns, artifacts.payload, tell)
+    candidates = request.boards
+    request = replace(request, boards=drawn.boards)
+    plan = _plan(request, artifacts, new_run_id(), left_out=drawn.left_out)
     try:
         started_utc = utc_now()
         content = {**plan.as_dict(), "cargo": artifacts.hashes(), "started_utc": started_utc}
         writer = RunWriter.create(request.out, request.lab, plan.run_id, content)
     except ResultsError as error:
         raise UsageError(str(error)) from None
-    return Session(request, plan, artifacts, writer, history, started_utc)
+    return Session(request, plan, artifacts, writer, history, started_utc, turns=turns, candidates=candidates)
 
 
-def _plan(request: Request, artifacts: Artifacts, run_id: str, earlier_blocks: Sequence[int] = ()) -> Plan:
+def _plan(
+    request: Request,
+    artifacts: Artifacts,
+    run_id: str,
+    earlier_blocks: Sequence[int] = (),
+    left_out: Sequence[Skip] = (),
+) -> Plan:
     return make_plan(
         request.suite,
         request.boards,
@@ -192,7 +231,55 @@ def _plan(request: Request, artifacts: Artifacts, run_id: str, earlier_blocks: S
         unavailable=artifacts.unavailable,
         impossible=artifacts.impossible,
         earlier_blocks=earlier_blocks,
+        left_out=left_out,
     )
+
+
+def _on_its_boards(request: Request, run: RunReader) -> Request:
+    """Return the request for a run that was begun: what was drawn for it stays, others do not come."""
+    had = set(run.plan_view.boards)
+    return replace(
+        request, boards=[board for board in request.boards if board.pool is None or board.id in had]
+    )
+
+
+def _given_back(run: RunReader) -> list[Skip]:
+    """Return the boards that were drawn for a run and given back, as its plan says."""
+    skips = [Skip.model_validate(skip) for skip in run.plan_view.skipped]
+    return [skip for skip in skips if skip.of_whole_board]
+
+
+def with_others(session: Session, outcome: CampaignOutcome, tell: Callable[[str], None]) -> Session | None:
+    """Take another board of its pool for each that somebody else has, and plan it beside what was measured.
+
+    Returns:
+        The session that measures them; None: there is nothing to take, and the run stays as it is.
+    """
+    plan = session.plan
+    gone = {skip.board_id for skip in plan.skipped if skip.of_whole_board}
+    contested = [board for board in plan.boards if board.id in outcome.contested - gone]
+    planned = {board.id for board in plan.boards}
+    others = [board for board in session.candidates if board.id not in gone | planned]
+    wanted: list[BoardEntry] = []
+    for pool, lost in pools_of(contested).items():
+        left = [board for board in others if board.pool == pool]
+        wanted += [board.of_pool(Pool(pool.source, min(len(lost), len(left)))) for board in left]
+    if outcome.interrupted or not wanted:
+        return None
+    try:
+        drawn = draw(wanted, session.turns, session.artifacts.payload, tell)
+    except FarmError as error:
+        tell(f"no other board is taken: {error}")
+        return None
+    given_up = [Skip(board_id=board.id, reason=outcome.given_up[board.id][:1000]) for board in contested]
+    left_out = [*(skip for skip in plan.skipped if skip.of_whole_board), *given_up, *drawn.left_out]
+    request = replace(session.request, boards=[*plan.boards, *drawn.boards])
+    new = _plan(request, session.artifacts, plan.run_id, plan.earlier_blocks, left_out)
+    session.writer.replan({**session.writer.plan, **new.as_dict()})
+    instead = ", ".join(board.id for board in drawn.boards)
+    for skip in given_up:
+        tell(f"{skip.board_id}: what is left of its queue is left out; {instead} is measured instead")
+    return replace(session, request=request, plan=new)
 
 
 def check_writable(out: Path) -> None:
@@ -230,11 +317,18 @@ def _resume(
         UsageError: what is asked differs from what was started, or the results cannot be opened.
     """
     stored = unfinished.plan_view
+    request = _on_its_boards(request, unfinished)
     if stored.earlier_blocks and stored.suite.blocks is not None:
         # Blocks were being added when it stopped: it goes on to as many as it was to have.
         request = replace(request, suite=request.suite.resized(stored.suite.blocks))
         artifacts = _of_all_blocks(request, artifacts, progress)
-    plan = _plan(request, artifacts, stored.run_id or unfinished.path.name, stored.earlier_blocks)
+    plan = _plan(
+        request,
+        artifacts,
+        stored.run_id or unfinished.path.name,
+        stored.earlier_blocks,
+        _given_back(unfinished),
+    )
     _refuse_other_plan(unfinished, plan, request.command)
     _refuse_other_artifacts(unfinished, artifacts, request.command)
     try:
@@ -254,6 +348,7 @@ def _extend(request: Request, artifacts: Artifacts, history: Durations, progress
     finished = extension.finished_run(request.out, request.suite.name, request.command)
     stored, had = finished.plan_view, extension.blocks_of(finished)
     run_id, option = stored.run_id or finished.path.name, "--add-blocks"
+    request = _on_its_boards(request, finished)
     as_it_was = replace(request, suite=request.suite.resized(had))
     before = _plan(as_it_was, artifacts, run_id, stored.earlier_blocks)
     _refuse_other_plan(finished, before, request.command, option)

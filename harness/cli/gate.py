@@ -19,7 +19,6 @@ from tunebench.harness.cli.options import (
 )
 from tunebench.harness.config.inventory_place import ORDER
 from tunebench.harness.errors import UsageError, ending_of
-from tunebench.harness.hints import command as hint
 
 app = typer.Typer(add_completion=False)
 
@@ -50,7 +49,17 @@ def gate(
         typer.Option(
             "--baseline",
             metavar="ARTIFACT",
-            help="The pinned build: a run's directory or a payload's SHA-256[+environment's SHA-256].",
+            help="The pinned build: a run's directory, its ADDRESS#RUN_ID in a store, or a payload's"
+            " SHA-256[+environment's SHA-256].",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="With --baseline: root of the measured pairs. Default: --store, or results if that is an address.",
         ),
     ] = None,
     junit: Annotated[
@@ -93,15 +102,11 @@ def gate(
     folder = run_folder(of_run)
     judgement = nightly.gate(folder, place)
     if baseline is not None:
-        if isinstance(place, Address):
-            raise UsageError(
-                f"--baseline {baseline}: builds are looked for in runs' directories, which no store has; with the folder"
-                f" where they lie: {hint('gate', '--run', run, '--store', 'results', '--baseline', baseline)}"
-            )
         from tunebench.harness.config.inventory import load_inventory
 
         lab = load_inventory(inventory or found_inventory())
-        judgement = nightly.confirmed(judgement, folder, place, lab, baseline)
+        root = out if out is not None else RESULTS if isinstance(place, Address) else place
+        judgement = nightly.confirmed(judgement, folder, place, lab, baseline, out=root)
     if not isinstance(of_run, Address):
         # Where later reports of the run find it.
         gate_block.keep(judgement, nightly.judged_run(folder))

@@ -23,12 +23,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from tunebench.harness.account import cache_place, home_can_be_written
 from tunebench.harness.config.toml import read_toml, validate
 from tunebench.harness.errors import UsageError
-from tunebench.harness.farm.source import FORM, Source, parse, provider
+from tunebench.harness.farm.provider import FarmBoard
+from tunebench.harness.farm.source import FORM, Pool, Source, parse, provider
 from tunebench.targets.boards import KINDS, kind_of
 from tunebench.targets.client.connection import DEFAULT_WORKDIR, BoardSpec
 from tunebench.targets.meters.keys import HostPath
@@ -42,6 +51,9 @@ else:
 
 #: A week; sockets take no number of seconds beyond some years.
 _MAX_WAIT_S = 7 * 86400.0
+
+#: Stands for the address that a farm will say.
+_ANY_HOST = "the-farm-says-it"
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
@@ -163,6 +175,23 @@ class BoardEntry(_Strict):
     meter: MeterEntry | None = Field(default=None, description="an external meter, read by the host")
     farm: str | None = Field(default=None, description=f"whose turn it is, a farm says: {FORM} without tags")
     place: str | None = Field(default=None, description="its name there; default: its id")
+    power: Literal["none", "place"] = Field(
+        default="none",
+        description="place: the farm cycles the power of a board that hangs, between two repetitions",
+    )
+    #: Where a run draws it from, if it is one of several of which a run takes only some.
+    _pool: Pool | None = PrivateAttr(default=None)
+
+    @property
+    def pool(self) -> Pool | None:
+        """Return the boards of which this is one, if a run takes only some of them."""
+        return self._pool
+
+    def of_pool(self, pool: Pool | None) -> BoardEntry:
+        """Return the same board as one of several of which a run takes only some; None: as one that is always taken."""
+        entry = self.model_copy()
+        entry._pool = pool
+        return entry
 
     @field_validator("farm")
     @classmethod
@@ -194,6 +223,8 @@ class BoardEntry(_Strict):
             raise ValueError("'simulated_root' goes with kind 'loopback' only")
         if self.place is not None and self.farm is None:
             raise ValueError("'place' goes with 'farm': the coordinator that knows the place")
+        if self.power == "place" and self.farm is None and self.host != _ANY_HOST:
+            raise ValueError("power = 'place' goes with 'farm': the coordinator that switches it")
         if not host_itself and not self.host:
             raise ValueError("'host' is missing: an alias of ~/.ssh/config, a name or an address")
         return self
@@ -264,6 +295,9 @@ class FarmEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
     source: str = Field(description=FORM)
+    count: int | None = Field(
+        default=None, ge=1, description="how many of the boards a run takes, whichever are free; default: all"
+    )
 
     @field_validator("source")
     @classmethod
@@ -277,7 +311,7 @@ class FarmEntry(BaseModel):
             if key in self.keys:
                 raise ValueError(f"{key!r} is the farm's to say: leave it out of [[farm]]")
         try:
-            BoardEntry.model_validate({"host": "x", **self.keys, "id": "x"})
+            BoardEntry.model_validate({"host": _ANY_HOST, **self.keys, "id": "x"})
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"]))
@@ -407,23 +441,26 @@ def _of_farm(farm: FarmEntry, path: Path) -> list[BoardEntry]:
             f"{board.name}: {board.problem or 'its name cannot be that of a file'}" for board in chosen[:5]
         )
         raise UsageError(f"{path}: {farm.source}: has no board for us{f': {reasons}' if reasons else ''}")
-    return [
-        BoardEntry.model_validate(
-            {
-                **({"user": board.user} if board.user is not None else {}),
-                **farm.keys,
-                "id": board.name,
-                "host": board.address,
-                "port": board.port,
-                "farm": source.farm,
-                "tags": [
-                    *farm.keys.get("tags", []),
-                    *(f"{key}:{value}" for key, value in board.tags.items()),
-                ],
-            }
+    if farm.count is not None and farm.count > len(usable):
+        raise UsageError(
+            f"{path}: {farm.source}: count = {farm.count}, but only {len(usable)} of its boards can be used"
         )
-        for board in usable
-    ]
+    pool = Pool(source, farm.count) if farm.count is not None else None
+    return [_entry_of(board, farm, source).of_pool(pool) for board in usable]
+
+
+def _entry_of(board: FarmBoard, farm: FarmEntry, source: Source) -> BoardEntry:
+    return BoardEntry.model_validate(
+        {
+            **({"user": board.user} if board.user is not None else {}),
+            **farm.keys,
+            "id": board.name,
+            "host": board.address,
+            "port": board.port,
+            "farm": source.farm,
+            "tags": [*farm.keys.get("tags", []), *(f"{key}:{value}" for key, value in board.tags.items())],
+        }
+    )
 
 
 def _placed(board: BoardEntry, folder: Path) -> BoardEntry:

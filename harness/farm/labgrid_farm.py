@@ -7,6 +7,10 @@ Seen with 26.0.1, and why this is written as it is (issue numbers are labgrid's)
 * Whoever has the same host and user name can release another's place: each process has an identity of its own.
 * Acquiring a place whose exporter is down succeeds without resources: they are looked for afterwards.
 * An error while acquiring says nothing of what the coordinator did: we connect anew, read whose it is, then decide.
+* Who waits does so in the coordinator's queue (a reservation by tags, or by name): by age, and nobody overtakes. A
+  reservation that is not acquired ends 60 s after it was last asked for; it is cancelled once its place is ours.
+* A place of ours that nobody has was released by a person, who wants the board, or forgotten by a coordinator that has
+  restarted: the connection tells, which ends with its coordinator.
 * Two sessions of one process to one address fail, and drivers share a global stack of steps (#1851): there is one
   session, on an event loop in a thread of its own, and power is switched by the back end's functions.
 """
@@ -14,14 +18,16 @@ Seen with 26.0.1, and why this is written as it is (issue numbers are labgrid's)
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
 import secrets
 import socket
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Mapping
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -29,8 +35,18 @@ from urllib.parse import urlsplit
 import grpc
 from labgrid.remote.client import ClientSession
 from labgrid.remote.generated import labgrid_coordinator_pb2 as messages
+from labgrid.remote.generated import labgrid_coordinator_pb2_grpc as services
 
-from tunebench.harness.farm.provider import PREFIX, FarmBoard, FarmError, Patience, PowerAction, State, Ticket
+from tunebench.harness.farm.provider import (
+    PREFIX,
+    AnyOf,
+    FarmBoard,
+    FarmError,
+    Patience,
+    PowerAction,
+    State,
+    Ticket,
+)
 from tunebench.targets.sanitize import one_line
 
 Value = TypeVar("Value")
@@ -38,21 +54,58 @@ Value = TypeVar("Value")
 _ANSWER_S = 15.0
 _LOOK_S = 0.25
 _TELL_S = 60.0
+#: How often a reservation is asked for, so that it stays: a sixth of the time after which it would end.
+_STAY_S = 10.0
 #: A coordinator that has restarted refuses places until its exporters are back, at most one of its periods of 15 s.
 _AGAIN_S = 60.0
 _OFF_S = 5.0
+#: As labgrid's own client asks whether the coordinator still is there, but over a connection of its own.
+_CHANNEL = [
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.keepalive_time_ms", 7500),
+    ("grpc.keepalive_timeout_ms", 10000),
+    ("grpc.http2.ping_timeout_ms", 10000),
+    ("grpc.http2.max_pings_without_data", 0),
+]
 
 
 class _Session(ClientSession):  # type: ignore[misc] # labgrid has no types
-    """A session under an identity of its own."""
+    """A session under an identity of its own, over a connection of its own.
+
+    By default a process's channels to one address share theirs: a new session would begin on one that has just broken.
+    """
 
     identity = ("", "")
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        self.channel = grpc.aio.insecure_channel(self.address, options=_CHANNEL)
+        self.stub = services.CoordinatorStub(self.channel)
 
     def gethostname(self) -> str:
         return self.identity[0]
 
     def getuser(self) -> str:
         return self.identity[1]
+
+
+class _Refused(FarmError):
+    """The coordinator has answered, and does not do it."""
+
+
+@dataclass
+class _Queue:
+    """One wait's reservations; those of a connection that has ended are void.
+
+    Attributes:
+        tokens: of one reservation by tags, or of one for each place.
+        tried: places that were acquired, as far as we know.
+    """
+
+    session: _Session | None = None
+    tokens: list[str] = field(default_factory=list)
+    asked_s: float = 0.0
+    tried: set[str] = field(default_factory=set)
 
 
 class LabgridFarm:
@@ -70,7 +123,12 @@ class LabgridFarm:
         self._names = (socket.gethostname(), f"{PREFIX}{os.getpid()}-{secrets.token_hex(3)}")
         self._loop = asyncio.new_event_loop()
         self._session: _Session | None = None
+        #: How many connections there were.
+        self._connection = 0
+        #: Places that are ours -> the connection over which that was seen last.
+        self._held: dict[str, int] = {}
         self._connecting = threading.Lock()
+        atexit.register(self._give_all)
         threading.Thread(target=self._loop.run_forever, name="labgrid", daemon=True).start()
         self._connected()
 
@@ -84,34 +142,50 @@ class LabgridFarm:
         session = self._connected()
         return self._run(self._boards(session))
 
-    def take(self, name: str, patience: Patience) -> Ticket:
-        """Wait until a place is free, acquire it, and make sure that it is ours and has its board."""
+    def take(self, wanted: str | AnyOf, patience: Patience) -> Ticket:
+        """Wait in the coordinator's queue, acquire what it allots, and make sure that it is ours and has its board."""
+        choice = AnyOf((wanted,)) if isinstance(wanted, str) else wanted
         give_up_s = time.monotonic() + patience.seconds
         told_s = float("-inf")
-        while True:
-            reason = self._try(name)
-            if reason is None:
-                return Ticket(name, self.identity)
-            now_s = time.monotonic()
-            if now_s >= give_up_s:
-                raise FarmError(f"{reason}; waited {patience.seconds:.0f} s")
-            if now_s - told_s >= _TELL_S:
-                told_s = now_s
-                patience.note(f"waiting: {reason}")
-            if patience.stop.wait(min(_LOOK_S, max(0.01, give_up_s - now_s))):
-                raise FarmError(f"{reason}; the wait was stopped")
+        queue = _Queue()
+        try:
+            while True:
+                name, reason = self._turn(queue, choice)
+                if name is not None:
+                    queue.tried.add(name)
+                    reason = self._try(name)
+                    if reason is None:
+                        queue.tried.discard(name)
+                        return Ticket(name, self.identity)
+                    self._leave(queue)  # a place without its board is not waited for in its queue
+                now_s = time.monotonic()
+                if now_s >= give_up_s:
+                    raise FarmError(f"{reason or self._why_not(choice)}; waited {patience.seconds:.0f} s")
+                if now_s - told_s >= _TELL_S:
+                    told_s = now_s
+                    left_s = give_up_s - now_s
+                    patience.note(f"waiting, at most {left_s:.0f} s: {reason or self._why_not(choice)}")
+                if patience.stop.wait(min(_LOOK_S, max(0.01, give_up_s - now_s))):
+                    raise FarmError(f"{reason or self._why_not(choice)}; the wait was stopped")
+        finally:
+            self._leave(queue)
+            for name in queue.tried - set(self._held):
+                # An acquisition of which we have no answer may have been done all the same.
+                with contextlib.suppress(FarmError):
+                    self.release(name, self.identity)
 
     def check(self, ticket: Ticket) -> State:
-        """Read whose a place is; one that nobody has (the coordinator has restarted) is acquired again."""
+        """Read whose a place is; one that a coordinator has forgotten is acquired again."""
         give_up_s = time.monotonic() + _AGAIN_S
         while True:
             try:
                 owner = self._owner(ticket.board)
                 if owner == ticket.identity:
+                    self._held[ticket.board] = self._connection
                     return "held"
-                if owner is not None:
+                if owner is not None or self._held.get(ticket.board) == self._connection:
                     return "lost"
-                if self._try(ticket.board) is None:
+                if self._try(ticket.board, whole=False) is None:
                     return "held"
             except FarmError:
                 return "unknown"
@@ -123,6 +197,13 @@ class LabgridFarm:
         """Release a place if it is still ours."""
         with contextlib.suppress(FarmError):
             self.release(ticket.board, ticket.identity)
+        self._held.pop(ticket.board, None)
+
+    def _give_all(self) -> None:
+        """Release what is ours when the process ends; a coordinator that has gone is not waited for."""
+        for name in list(self._held):
+            if self._session is not None and not self._session.stopping.is_set():
+                self.give(Ticket(name, self.identity))
 
     def release(self, name: str, owner: str) -> bool:
         """Release a place, only if it still is this owner's; return whether it is that owner's no more.
@@ -178,6 +259,7 @@ class LabgridFarm:
             self._session = None
             try:
                 self._session = self._run(self._start(session))
+                self._connection += 1
             except FarmError:
                 raise
             except Exception as error:  # noqa: BLE001 - grpc and labgrid raise anything
@@ -196,8 +278,68 @@ class LabgridFarm:
         session = self._connected()
         return self._run(self._read_owner(session, name))
 
-    def _try(self, name: str) -> str | None:
+    def _turn(self, queue: _Queue, choice: AnyOf) -> tuple[str | None, str | None]:
+        """Queue for a choice of places, or stay in its queue; return the place that is allotted, or what is in the way.
+
+        Raises:
+            FarmError: there is no such place.
+        """
+        try:
+            session = self._connected()
+            if queue.session is not session:
+                queue.session, queue.tokens = session, []
+            if not queue.tokens:
+                usable = self._run(self._usable(session, choice))
+                if isinstance(usable, str):
+                    return None, usable
+                return self._run(self._reserve(session, queue, choice, usable)), None
+            if time.monotonic() - queue.asked_s >= _STAY_S:
+                self._run(self._stay(session, queue))
+        except FarmError as error:
+            if str(error).endswith("no such place"):
+                raise
+            queue.tokens = []
+            return None, str(error)
+        # Changes of places come by themselves.
+        places = [session.places.get(name) for name in choice.names]
+        return next(
+            (place.name for place in places if place is not None and place.reservation in queue.tokens), None
+        ), None
+
+    def _leave(self, queue: _Queue) -> None:
+        """Cancel a wait's reservations; one that is forgotten is fine."""
+        session, tokens = queue.session, queue.tokens
+        queue.tokens = []
+        if session is None or session.stopping.is_set():
+            return
+        for token in tokens:
+            with contextlib.suppress(FarmError):
+                self._run(
+                    self._call(session, "CancelReservation", messages.CancelReservationRequest(token=token))
+                )
+
+    def _why_not(self, choice: AnyOf) -> str:
+        """Return why none of these places is given to us, in a sentence."""
+        session = self._session
+        places = [session.places.get(name) for name in choice.names] if session is not None else []
+        owners = [
+            ("us" if place.acquired == self.identity else one_line(place.acquired))
+            if place.acquired
+            else "nobody, but reserved for others"
+            for place in places
+            if place is not None
+        ]
+        farm = f"labgrid://{self.coordinator}"
+        if len(owners) == 1:
+            return f"place {choice.names[0]} of {farm} is held by {owners[0]}"
+        held = ", ".join(f"{n} by {owner}" for owner, n in Counter(owners).most_common(5))
+        return f"none of {len(choice.names)} places of {farm} is free; held: {held or 'not known'}"
+
+    def _try(self, name: str, *, whole: bool = True) -> str | None:
         """Acquire a place once.
+
+        Args:
+            whole: only with its board.
 
         Returns:
             None if it is ours and complete, else why it is not, in a sentence.
@@ -224,8 +366,9 @@ class LabgridFarm:
                 else one_line(refusal or "was not given to us")
             )
             return f"place {name} of labgrid://{self.coordinator} {whose}"
-        problem = self._run(self._problem(session, name))
+        problem = self._run(self._problem(session, name)) if whole else None
         if problem is None:
+            self._held[name] = self._connection
             return None
         self.release(name, self.identity)
         return f"place {name} of labgrid://{self.coordinator}: {problem}"
@@ -253,16 +396,73 @@ class LabgridFarm:
             ) from None
         return session
 
-    async def _call(self, session: _Session, verb: str, request: Any) -> str | None:
-        """Ask the coordinator; return its refusal."""
+    async def _ask(self, session: _Session, verb: str, request: Any) -> Any:
+        """Ask the coordinator; return its answer.
+
+        Raises:
+            _Refused: in its words.
+            FarmError: it does not answer.
+        """
         try:
-            await getattr(session.stub, verb)(request, timeout=_ANSWER_S - 3)
+            return await getattr(session.stub, verb)(request, timeout=_ANSWER_S - 3)
         except grpc.aio.AioRpcError as error:
             if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 session.stopping.set()  # nobody knows what it has done: the next look is over a new connection
                 raise FarmError(f"labgrid://{self.coordinator}: does not answer: {error.details()}") from None
-            return str(error.details())
+            raise _Refused(str(error.details())) from None
+
+    async def _call(self, session: _Session, verb: str, request: Any) -> str | None:
+        """Ask the coordinator; return its refusal."""
+        try:
+            await self._ask(session, verb, request)
+        except _Refused as refusal:
+            return str(refusal)
         return None
+
+    async def _usable(self, session: _Session, choice: AnyOf) -> list[str] | str:
+        """Return those of a choice that have their board now, else why none has.
+
+        Raises:
+            FarmError: there is no such place.
+        """
+        await self._fresh(session)
+        there = [name for name in choice.names if name in session.places]
+        if not there:
+            raise FarmError(f"{', '.join(choice.names)}: labgrid://{self.coordinator} has no such place")
+        boards = [await self._board(session, name) for name in there]
+        usable = [board.name for board in boards if board.problem is None]
+        problem = boards[0].problem
+        return usable or f"place {there[0]} of labgrid://{self.coordinator}: {problem}"
+
+    async def _reserve(
+        self, session: _Session, queue: _Queue, choice: AnyOf, usable: Sequence[str]
+    ) -> str | None:
+        """Queue for these places; return the one that is allotted at once.
+
+        One reservation by tags asks for all that have them; where others have them, too, each place is asked for by name.
+        """
+        tags = dict(choice.tags)
+        tagged = {name for name, place in session.places.items() if tags.items() <= place.tags.items()}
+        filters = [tags] if tags and tagged == set(usable) else [{"name": name} for name in usable]
+        for asked in filters:
+            request = messages.CreateReservationRequest(prio=0.0)
+            request.filters["main"].filter.update(asked)
+            made = (await self._ask(session, "CreateReservation", request)).reservation
+            queue.tokens.append(made.token)
+            queue.asked_s = time.monotonic()
+            if "main" in made.allocations:
+                return str(made.allocations["main"])
+        return None
+
+    async def _stay(self, session: _Session, queue: _Queue) -> None:
+        """Ask for each reservation, so that it does not end.
+
+        Raises:
+            FarmError: one is forgotten.
+        """
+        for token in queue.tokens:
+            await self._ask(session, "PollReservation", messages.PollReservationRequest(token=token))
+        queue.asked_s = time.monotonic()
 
     async def _acquire(self, session: _Session, name: str) -> str | None:
         return await self._call(session, "AcquirePlace", messages.AcquirePlaceRequest(placename=name))

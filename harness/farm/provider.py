@@ -57,6 +57,19 @@ class Patience:
 
 
 @dataclass(frozen=True)
+class AnyOf:
+    """A choice of boards, any of which will do.
+
+    Attributes:
+        names: as the farm calls them.
+        tags: what all of them have, and in the farm's words asks for them; empty: they are asked for by name.
+    """
+
+    names: tuple[str, ...]
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Ticket:
     """A turn at a board.
 
@@ -79,15 +92,18 @@ class Provider(Protocol):
             FarmError: the farm cannot be reached.
         """
 
-    def take(self, name: str, patience: Patience) -> Ticket:
-        """Wait for a turn at a board, and take it.
+    def take(self, wanted: str | AnyOf, patience: Patience) -> Ticket:
+        """Wait in the farm's queue for a turn at a board, or at one of several, and take it.
 
         Raises:
-            FarmError: there is no such board, it cannot be used, or another has it for longer than we wait.
+            FarmError: there is no such board, it cannot be used, or others have all of them for longer than we wait.
         """
 
     def check(self, ticket: Ticket) -> State:
-        """Tell whether a turn still is ours; one that the farm has forgotten is taken again."""
+        """Tell whether a turn still is ours; one that the farm has forgotten is taken again.
+
+        A turn that somebody has ended or taken is lost: they want the board.
+        """
 
     def give(self, ticket: Ticket) -> None:
         """End a turn; one that is over, or that the farm does not know, is fine."""
@@ -121,10 +137,12 @@ class Listed:
         """Return the boards of the file, in its order."""
         return list(self._listed.values())
 
-    def take(self, name: str, patience: Patience) -> Ticket:
+    def take(self, wanted: str | AnyOf, patience: Patience) -> Ticket:
         """Return a ticket that says nothing: whose turn it is, the board's lease decides."""
-        if name not in self._listed:
-            raise FarmError(f"no board {name!r}; there are: {', '.join(self._listed)}")
+        names = (wanted,) if isinstance(wanted, str) else wanted.names
+        name = next((name for name in names if name in self._listed), None)
+        if name is None:
+            raise FarmError(f"no board {' or '.join(names)}; there are: {', '.join(self._listed)}")
         return Ticket(name, "")
 
     def check(self, ticket: Ticket) -> State:

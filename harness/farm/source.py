@@ -34,6 +34,19 @@ class Source:
         return f"labgrid://{self.coordinator}"
 
 
+@dataclass(frozen=True)
+class Pool:
+    """Boards of a farm, so many of which a run takes.
+
+    Attributes:
+        source: the farm, and the tags of the boards.
+        count: how many a run takes.
+    """
+
+    source: Source
+    count: int
+
+
 def parse(text: str) -> Source:
     """Read a source.
 

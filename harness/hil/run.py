@@ -69,7 +69,8 @@ class HilRun:
         self._session: Session = open_session(
             Request(
                 suite=chosen,
-                boards=[board for board in inventory.boards if board.id in board_ids],
+                # Each test names its board: none is drawn.
+                boards=[board.of_pool(None) for board in inventory.boards if board.id in board_ids],
                 lab=inventory.lab.name,
                 out=out,
                 resume=resume,

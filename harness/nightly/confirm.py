@@ -2,7 +2,7 @@
 
 It is a campaign like any other: two rows for each nominated series, which differ in nothing but the bytes that ran
 (payload, own files, native library, all known by their SHA-256 from the records), in blocks of random order. Its
-results lie below ``STORE/confirmations``, apart from the nights that it judges.
+results lie in a folder ``confirmations`` of their own, apart from the nights that it judges.
 """
 
 from __future__ import annotations
@@ -24,11 +24,14 @@ from tunebench.harness.config.suite import Suite, Workload
 from tunebench.harness.config.suite_schema import Header
 from tunebench.harness.errors import UsageError
 from tunebench.harness.planning.plan import Plan, make_plan
+from tunebench.reports.history import index
 from tunebench.reports.history.confirm import PAIRS
 from tunebench.reports.history.gating import MAX_CONFIRMED, Confirmer, Judgement, NightFinding, Pairs
-from tunebench.reports.history.series import Metric, Series
+from tunebench.reports.history.series import Metric, Series, opened
 from tunebench.reports.records import Repetition
+from tunebench.reports.render.stored import run_folder
 from tunebench.reports.results import ResultsError, RunReader, RunWriter
+from tunebench.reports.stores.address import Address, place_of
 from tunebench.targets.payload import Blob
 
 CONFIRMATIONS = "confirmations"
@@ -51,13 +54,15 @@ class JudgedNight:
 
     Attributes:
         run: the night's run.
-        store: root of the results.
+        store: root of the results, or a store that hosts share.
+        confirmations: root of what is measured to confirm.
         inventory: where the boards are.
         data_dir: local copies of data sets.
     """
 
     run: RunReader
-    store: Path
+    store: Path | Address
+    confirmations: Path
     inventory: Inventory
     data_dir: Path | None = None
 
@@ -72,8 +77,8 @@ def confirmer(judgement: Judgement, night: JudgedNight, baseline: str, console: 
     Args:
         judgement: the screen's, without boards.
         night: what is judged.
-        baseline: what is pinned: a run's directory, or (the beginning of) the SHA-256 of a payload that a run below
-            the store used, with ``+`` and an environment's hash behind it if that is to hold too.
+        baseline: what is pinned: a run's directory or its address in a store, or (the beginning of) the SHA-256 of a
+            payload that a run of the store used, with ``+`` and an environment's hash behind it if that is to hold too.
         console: where progress goes.
 
     Raises:
@@ -125,24 +130,29 @@ def _chosen(judgement: Judgement) -> list[NightFinding]:
     return list(chosen.values())
 
 
-def find_baseline(store: Path, baseline: str, judged: str | None = None) -> RunReader:
-    """Return the run that stands for a pinned build: a directory, or the newest below the store with that payload.
+def find_baseline(store: Path | Address, baseline: str, judged: str | None = None) -> RunReader:
+    """Return the run that stands for a pinned build: the one that is named, or the newest of the store with that payload.
 
     Args:
         judged: id of the run that is judged; it cannot stand for the pinned build too.
 
     Raises:
         UsageError: there is none; the message says what was looked for.
+        ResultsError: it is named by an address with a mistake, or the store does not have it.
     """
-    path = Path(baseline)
+    path = place_of(baseline)
+    if isinstance(path, Address):
+        return RunReader(run_folder(path), check=False)
     if (path / "plan.json").is_file():
         return RunReader(path, check=False)
     wanted = baseline.partition("+")[0].lower()
     if len(wanted) < _SHORTEST or any(char not in "0123456789abcdef" for char in wanted):
         raise UsageError(
             f"--baseline {baseline!r}: neither a run's directory nor {_SHORTEST} or more hexadecimal digits of a"
-            " payload's SHA-256 (records name it as prov.payload_sha256)"
+            " payload's SHA-256 (records name it as prov.payload_sha256), nor a run of a store (ADDRESS#RUN_ID)"
         )
+    if isinstance(store, Address):
+        return _newest_stored(store, baseline, wanted, judged)
     plans = sorted(store.glob("*/*/*/*/*/plan.json"), key=lambda plan: plan.parent.name, reverse=True)
     for plan in plans:
         try:
@@ -155,6 +165,22 @@ def find_baseline(store: Path, baseline: str, judged: str | None = None) -> RunR
     raise UsageError(
         f"--baseline {baseline!r}: no other run of the {len(plans)} below {store} used that payload"
     )
+
+
+def _newest_stored(store: Address, baseline: str, wanted: str, judged: str | None) -> RunReader:
+    """Return the newest run of a store with a payload.
+
+    Raises:
+        UsageError: there is none.
+    """
+    with opened(index.build(store).path) as database:
+        row = database.execute(
+            "SELECT max(run_id) FROM repetitions WHERE starts_with(payload_sha256, ?) AND run_id IS DISTINCT FROM ?",
+            [wanted, judged],
+        ).fetchone()
+    if row is None or row[0] is None:
+        raise UsageError(f"--baseline {baseline!r}: no other run of {store.text} used that payload")
+    return RunReader(run_folder(dataclasses.replace(store, run_id=str(row[0]))), check=False)
 
 
 def _records(run: RunReader) -> dict[str, Repetition]:
@@ -246,7 +272,7 @@ def _campaign(rows: Sequence[_Row], night: JudgedNight, console: Console) -> lis
         suite,
         boards,
         str(night.run.plan_view.lab),
-        night.store / CONFIRMATIONS,
+        night.confirmations,
         data_dir=night.data_dir,
         leave_out_missing=True,
     )

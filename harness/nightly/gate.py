@@ -57,16 +57,36 @@ def judged_run(run: Path) -> Path:
     return next((folder for folder in reversed(folders) if not clock.to_come(folder)), newest)
 
 
-def confirmed(judgement: Judgement, run: Path, store: Path, inventory: Inventory, baseline: str) -> Judgement:
+def confirmed(
+    judgement: Judgement,
+    run: Path,
+    store: Path | Address,
+    inventory: Inventory,
+    baseline: str,
+    *,
+    out: Path | None = None,
+) -> Judgement:
     """Return the judgement after the nominated series were measured again; unchanged if none is nominated.
+
+    Args:
+        judgement: the screen's.
+        run: the run's directory.
+        store: root of the results, or a store that hosts share.
+        inventory: where the boards are.
+        baseline: what is pinned.
+        out: root below which the pairs are stored; None: the store, where that is a folder.
 
     Raises:
         UsageError: ``baseline`` is no pinned build, also on nights without a nomination.
     """
-    from tunebench.harness.nightly.confirm import JudgedNight, confirmer, find_baseline
+    from tunebench.harness.nightly.confirm import CONFIRMATIONS, JudgedNight, confirmer, find_baseline
 
+    root = out if out is not None else store
+    if isinstance(root, Address):
+        raise UsageError(f"{root.text}: is no folder; name one for the pairs that are measured: --out DIR")
     find_baseline(store, baseline)
     if not any(finding.nominated for finding in judgement.findings):
         return judgement
-    night = JudgedNight(RunReader(judged_run(run), check=False), store, inventory, data_dir_from_env())
+    reader = RunReader(judged_run(run), check=False)
+    night = JudgedNight(reader, store, root / CONFIRMATIONS, inventory, data_dir_from_env())
     return gate(run, store, confirmer(judgement, night, baseline, Console(stderr=True)))

@@ -23,6 +23,9 @@ from tunebench.reports.records import PLAN_SCHEMA, Skip
 from tunebench.workloads.deploy import RUNTIMES
 from tunebench.workloads.methods import table
 
+#: How a turn at a board is had says nothing of what is measured.
+_OF_THE_FARM = ("farm", "place", "power")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -49,7 +52,7 @@ class Plan:
             "lab": self.lab,
             "suite": self.suite.as_dict(),
             "boards": [
-                board.model_dump(exclude={"timeouts", "patience_s", "farm", "place"}) for board in self.boards
+                board.model_dump(exclude={"timeouts", "patience_s", *_OF_THE_FARM}) for board in self.boards
             ],
         }
 
@@ -85,7 +88,7 @@ class Plan:
 
 
 def _identity(board: BoardEntry) -> dict[str, Any]:
-    return board.model_dump(exclude={"timeouts", "patience_s", "tags", "farm", "place"})
+    return board.model_dump(exclude={"timeouts", "patience_s", "tags", *_OF_THE_FARM})
 
 
 def _sha256(value: Any) -> str:
@@ -102,6 +105,7 @@ def make_plan(
     unavailable: Mapping[str, str] | None = None,
     impossible: Mapping[tuple[str, str], str] | None = None,
     earlier_blocks: Sequence[int] = (),
+    left_out: Iterable[Skip] = (),
 ) -> Plan:
     """Expand a suite over boards.
 
@@ -115,9 +119,10 @@ def make_plan(
         impossible: task and label -> why its network cannot be compressed as asked.
         earlier_blocks: how many blocks the run had before each time that some were added to it. What was added stands
             behind all that was there: blocks, seeds and ids go on where they ended.
+        left_out: boards that were to be had but for a reason.
     """
     repetitions: list[Planned] = []
-    skipped: list[Skip] = []
+    skipped: list[Skip] = list(left_out)
     for board in boards:
         workloads = []
         for workload in suite.workloads:

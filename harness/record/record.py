@@ -50,6 +50,19 @@ class Shipped:
     missing: str | None = None
 
 
+@dataclass(frozen=True)
+class OfFarm:
+    """What a board's farm has to do with a repetition.
+
+    Attributes:
+        contested: who else had the board's place by its end; None: nobody, as far as is known.
+        power_cycled: why the board's power was cycled after it, or before it; None: it was not.
+    """
+
+    contested: str | None = None
+    power_cycled: str | None = None
+
+
 def make_record(
     job: Job,
     context: BoardContext,
@@ -60,6 +73,7 @@ def make_record(
     lost_because: str | None = None,
     by_meter: MeterEnergy | None = None,
     shipped: Shipped | None = None,
+    of_farm: OfFarm = OfFarm(),
     host_s: float | None,
     ssh_channels: int | None,
 ) -> Repetition:
@@ -74,6 +88,7 @@ def make_record(
         lost_because: why it was lost, where the host knows better than the board.
         by_meter: the energy by the board's external meter; None on a board without one.
         shipped: the updates, where the suite asks for them.
+        of_farm: what the board's farm has to do with it.
         host_s: seconds that the host spent on it.
         ssh_channels: SSH channels that it took.
     """
@@ -89,6 +104,7 @@ def make_record(
         lost_because=lost_because,
         by_meter=by_meter,
         shipped=shipped,
+        of_farm=of_farm,
         host_s=host_s,
         ssh_channels=ssh_channels,
     )
@@ -107,6 +123,7 @@ def _unjudged(
     lost_because: str | None,
     by_meter: MeterEnergy | None,
     shipped: Shipped | None,
+    of_farm: OfFarm,
     host_s: float | None,
     ssh_channels: int | None,
 ) -> tuple[Repetition, Seen]:
@@ -160,6 +177,8 @@ def _unjudged(
         simulated=context.root != "/",
         check_failed=disagreement(planned, result) or check_failed,
         tuning_faults=list(context.tuning_faults),
+        contested=of_farm.contested,
+        power_cycled=of_farm.power_cycled,
     )
     record = Repetition(
         rep_id=planned.rep_id,

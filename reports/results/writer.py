@@ -158,6 +158,21 @@ class RunWriter:
             write_durable(self.path / PLAN, json_bytes(value))
             self._run_id, self._lab, self._plan_sha256 = _names(self.path)
 
+    def replan(self, plan: Mapping[str, object]) -> None:
+        """Replace the plan of a run that is not complete by one that holds every repetition of it.
+
+        Raises:
+            ResultsError: the run is complete, or cannot be written.
+        """
+        value = {"schema": PLAN_SCHEMA, **plan, "run_id": self._run_id, "lab": self._lab}
+        with self._lock:
+            self._refuse_if_complete()
+            try:
+                write_durable(self.path / PLAN, json_bytes(value))
+            except OSError as error:
+                raise ResultsError(f"{self.path / PLAN}: cannot be written: {error.strerror}") from None
+            self._run_id, self._lab, self._plan_sha256 = _names(self.path)
+
     @property
     def plan(self) -> dict[str, object]:
         """Return the plan as written, read back from disk."""

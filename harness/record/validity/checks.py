@@ -49,6 +49,11 @@ def _correctness(evidence: Evidence) -> list[Objection]:
     return [Objection("invalid", evidence.check_failed)] if evidence.check_failed else []
 
 
+def _contested(evidence: Evidence) -> list[Objection]:
+    """Object to a repetition by whose end somebody else had the board's place: they may have been on the board."""
+    return [Objection("invalid", evidence.contested)] if evidence.contested else []
+
+
 def _swap(evidence: Evidence) -> list[Objection]:
     """Object to pages that were swapped while it ran."""
     pages = sum(max(0, evidence.grown(name) or 0) for name in ("pswpin", "pswpout"))
@@ -150,6 +155,15 @@ CHECKS: tuple[Check, ...] = (
         "failed",
         "the speed of wrong results means nothing (docs/measurement.md)",
         _correctness,
+    ),
+    Check(
+        "contested",
+        "the board's place in its farm, right after the repetition",
+        "invalid",
+        "somebody has taken or released it",
+        "the lease on the board keeps other campaigns away, but nobody who logs in because the farm says that it is their"
+        " turn (docs/farm.md)",
+        _contested,
     ),
     Check(
         "swapped",

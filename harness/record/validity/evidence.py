@@ -30,6 +30,7 @@ class Evidence:
         check_failed: why no speed of this method is believed on this board.
         window_missing: why there is no window, where that is known.
         tuning_faults: why the board is not as ``[board.tuning]`` asks for it, or as an earlier run found it.
+        contested: who else had the board's place in its farm by the end of the repetition.
     """
 
     board_kind: str
@@ -50,6 +51,7 @@ class Evidence:
     check_failed: str | None = None
     window_missing: str | None = None
     tuning_faults: Sequence[str] = ()
+    contested: str | None = None
 
     @property
     def own_machine(self) -> bool:
@@ -120,6 +122,7 @@ def evidence_of(
         check_failed=seen.check_failed,
         window_missing=seen.window_missing,
         tuning_faults=seen.tuning_faults,
+        contested=seen.contested,
     )
 
 

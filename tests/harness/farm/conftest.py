@@ -7,17 +7,19 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from tunebench.targets.virtual.loopback import LoopbackServer
 
 EXPORTED = """
-{group}:
+{name}-{number}:
   NetworkService:
     address: 127.0.0.1
     port: {port}
@@ -50,11 +52,23 @@ class Lab:
         host, port = self.address.split(":")
         until(lambda: socket.create_connection((host, int(port)), timeout=1).close() is None)
 
-    def start_exporter(self, name: str) -> None:
+    def start_exporter(self, name: str, boards: int = 1, port: int | None = None) -> None:
+        """Start an exporter of boards in groups ``NAME-0``, ``NAME-1`` and so on, all at the one SSH server.
+
+        Args:
+            name: the exporter's.
+            boards: how many.
+            port: where that server is reached; None: at its own port.
+        """
         endpoint = self.ssh.endpoint
         path = self.folder / f"{name}.yaml"
         path.write_text(
-            EXPORTED.format(group=f"board-{name}", port=endpoint.port, user=endpoint.user, relay=self.relay)
+            "".join(
+                EXPORTED.format(
+                    name=name, number=number, port=port or endpoint.port, user=endpoint.user, relay=self.relay
+                )
+                for number in range(boards)
+            )
         )
         words = ("-c", self.address, "-n", name, "--hostname", "127.0.0.1", str(path))
         self.exporters[name] = self._start("labgrid.remote.exporter", *words)
@@ -73,7 +87,7 @@ class Lab:
             process.wait()
 
 
-def until(condition: Callable[[], Any], within_s: float = 30.0) -> Any:
+def until(condition: Callable[[], Any], within_s: float = 90.0) -> Any:
     deadline_s = time.monotonic() + within_s
     while True:
         with contextlib.suppress(OSError):
@@ -90,9 +104,15 @@ def ask(farm: Any, verb: str, **fields: Any) -> str | None:
     return farm._run(farm._call(farm._connected(), verb, getattr(messages, f"{verb}Request")(**fields)))
 
 
-def add_place(farm: Any, name: str, exporter: str, **tags: str) -> None:
+def add_place(farm: Any, name: str, exported: str, /, **tags: str) -> None:
+    """Add a place with the boards of an exporter, or with one group of them (``one/one-3``)."""
     ask(farm, "AddPlace", name=name)
-    ask(farm, "AddPlaceMatch", placename=name, pattern=f"{exporter}/*/*")
+    ask(
+        farm,
+        "AddPlaceMatch",
+        placename=name,
+        pattern=f"{exported}/*" if "/" in exported else f"{exported}/*/*",
+    )
     ask(farm, "SetPlaceTags", placename=name, tags=tags)
 
 
@@ -111,11 +131,40 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
             labgrid.end()
 
 
+class PowerRelay(BaseHTTPRequestHandler):
+    """A relay with a REST interface, as labgrid's model ``rest`` speaks to it."""
+
+    asked: ClassVar[list[tuple[str, str]]] = []
+    #: Called with each value that is set.
+    switched: ClassVar[Callable[[str], None]] = staticmethod(lambda value: None)
+
+    def do_PUT(self) -> None:
+        value = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.asked.append((self.path, value))
+        type(self).switched(value)
+        self.send_response(200 if value in "01" else 400)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def power_relay(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[PowerRelay]]:
+    """The HTTP relay that switches the boards' power; off lasts a tenth of a second."""
+    monkeypatch.setattr("tunebench.harness.farm.labgrid_farm._OFF_S", 0.1)
+    monkeypatch.setattr(PowerRelay, "asked", [])
+    host, port = lab.relay.split(":")
+    with ThreadingHTTPServer((host, int(port)), PowerRelay) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield PowerRelay
+        server.shutdown()
+
+
 @pytest.fixture
 def farms(lab: Lab) -> Iterator[Callable[[], Any]]:
     """Function () -> a connection of its own to the coordinator, as another process would have.
 
-    One process may have one session to an address; a second one gets a subchannel pool of its own here.
+    Each session has a connection of its own: the coordinator knows them apart by it.
     """
     from tunebench.harness.farm import labgrid_farm
 

@@ -92,6 +92,42 @@ def test_a_slower_build_is_a_regression_confirmed_on_the_board(lab):
 
 
 @pytest.mark.slow
+def test_the_pinned_build_is_found_in_a_store_that_hosts_share_and_confirmed_from_there(lab, tmp_path):
+    from typer.testing import CliRunner
+
+    from tunebench.harness.cli import gate as gate_cli
+    from tunebench.reports.history.simulated import seal
+    from tunebench.reports.stores.address import address_of
+    from tunebench.reports.stores.pushing import push
+
+    pinned = RunReader(max(lab.store.glob("*/*/*/*/*/run.json")).parent).path
+    payload = RunReader(pinned).repetitions[0].prov.payload_sha256
+    store = address_of(f"parquet://{tmp_path}/share")
+    push([pinned], store)
+    for wanted in (payload[:12], f"{store}#{pinned.name}"):
+        assert find_baseline(store, wanted).plan_view.run_id == pinned.name
+    with pytest.raises(UsageError, match="no other run of parquet:"):
+        find_baseline(store, payload[:12], judged=pinned.name)
+    with pytest.raises(UsageError, match="no other run of parquet:"):
+        find_baseline(store, "0123456789ab")
+    # Tonight's run is judged by the store's history, and its pairs lie in a folder of this host.
+    for night in lab.store.glob("*/2026/01/*/*"):
+        manifest = json.loads((pinned / "run.json").read_text())
+        (night / "run.json").write_text(json.dumps({**manifest, "run_id": night.name}))
+        seal(night)
+    folder = lab.night(0.52)
+    push([lab.store], store)
+    words = ["--run", f"{store}#{folder.name}", "--store", str(store), "-i", str(tmp_path / "lab.toml")]
+    done = CliRunner().invoke(
+        gate_cli.app,
+        [*words, "--baseline", f"{store}#{pinned.name}", "--out", str(tmp_path / "pairs"), "--json"],
+    )
+    (finding,) = json.loads(done.stdout)["findings"]
+    assert (done.exit_code, finding["verdict"]) == (1, "REGRESSION"), done.stderr
+    assert len(list((tmp_path / "pairs" / "confirmations").glob("*/*/*/*/*/run.json"))) == 1
+
+
+@pytest.mark.slow
 def test_a_night_cannot_be_its_own_yardstick(lab):
     folder = lab.night(0.52)
     judgement = lab.judge(folder, str(folder))

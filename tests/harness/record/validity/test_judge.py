@@ -99,6 +99,7 @@ FIRES = [
     (replace(GOOD, outcome="oom", outcome_reason="killed by the kernel"), "outcome", "invalid"),
     (replace(GOOD, window_s=None), "no-window", "invalid"),
     (replace(GOOD, check_failed="cache is wrong"), "correctness", "invalid"),
+    (replace(GOOD, contested="place pi is ours no more"), "contested", "invalid"),
     (replace(GOOD, emulated=True), "emulated", "degraded"),
     (replace(GOOD, board_kind="loopback", root="/tmp/tree"), "simulated", "degraded"),
     (with_counters({"pswpin": 5}, {"pswpin": 9}), "swapped", "invalid"),

@@ -1,0 +1,182 @@
+"""Boards drawn by their tags before a run is planned: from a real coordinator, with leases on the boards themselves."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests.harness.farm.conftest import add_place, until
+from tests.harness.farm.test_labgrid import holding, seen
+from tunebench.harness.artifacts.gather import build_payload
+from tunebench.harness.board.drawing import draw
+from tunebench.harness.board.environment import owner
+from tunebench.harness.campaign import session as sessions
+from tunebench.harness.campaign.run import run
+from tunebench.harness.campaign.session import Request
+from tunebench.harness.config.inventory import BoardEntry, load_inventory
+from tunebench.harness.config.suite import load_suite
+from tunebench.harness.errors import UsageError
+from tunebench.harness.farm.provider import AnyOf, FarmError, Patience
+from tunebench.harness.farm.source import Pool, parse
+from tunebench.harness.farm.turns import Turns
+from tunebench.reports.results import RunReader
+from tunebench.targets.client.board import Board
+
+pytestmark = pytest.mark.slow
+
+#: Takes a place and ends without giving it back.
+FORGETS = (
+    "import sys\n"
+    "from tunebench.harness.farm.labgrid_farm import LabgridFarm\n"
+    "from tunebench.harness.farm.provider import Patience\n"
+    "farm = LabgridFarm(sys.argv[1]); farm.take(sys.argv[2], Patience(20.0)); sys.exit(farm.identity)"
+)
+
+
+@pytest.fixture
+def drawn_from(lab, tmp_path, workload_python) -> Callable[[int], list[BoardEntry]]:
+    """Function (count): the boards of a [[farm]] of which a run takes so many, each with a lease of its own."""
+
+    def load(count: int, patience_s: float = 120.0) -> list[BoardEntry]:
+        endpoint = lab.ssh.endpoint
+        path = tmp_path / "lab.toml"
+        path.write_text(
+            f'[[farm]]\nsource = "labgrid://{lab.address}?tag=board:rpi4"\ncount = {count}\nkind = "linux"\n'
+            f'key = "{endpoint.key_file}"\nknown_hosts = "{endpoint.known_hosts}"\npatience_s = {patience_s}\n'
+            f'interpreter = "{workload_python}"\npython = "{sys.executable}"\ngates = "warn"\n'
+        )
+        boards = load_inventory(path).boards
+        # The places share one account; boards do not share their storage.
+        return [board.model_copy(update={"workdir": f"{tmp_path}/{board.id}"}) for board in boards]
+
+    return load
+
+
+def test_a_run_takes_any_boards_with_the_tags_leaves_a_contested_one_and_gives_all_back(
+    lab, farms, drawn_from, sleep_suite, tmp_path, monkeypatch
+):
+    farm = farms()
+    lab.start_exporter("rack", boards=3)
+    for number, name in enumerate(("pi-a", "pi-b", "pi-c")):
+        add_place(farm, name, f"rack/rack-{number}", board="rpi4")
+    add_place(farm, "orin", "two", board="orin")
+    until(lambda: all(board.problem is None for board in farm.boards()) and len(farm.boards()) == 4)
+    boards = drawn_from(2)
+    assert [board.id for board in boards] == ["pi-a", "pi-b", "pi-c"] and boards[0].pool.count == 2
+    suite = load_suite(str(sleep_suite(["a"], blocks=1)))
+    log = io.StringIO()
+
+    def measured(boards: list[BoardEntry]) -> RunReader:
+        request = Request(suite, boards, "lab1", tmp_path / "out")
+        code, folder = run(request, Console(file=log, width=200))
+        assert (code, folder is not None) == (0, True), log.getvalue()
+        assert all(board.owner is None for board in farm.boards()), "every turn is given back"
+        return RunReader(folder)
+
+    # Somebody outside the farm measures on one of them: its place is free, its lease is not.
+    stranger = owner("somebody-else")
+    with Board(boards[0].spec()) as board:
+        board.sync([build_payload()])
+        board.occupy(stranger, 600.0)
+        reader = measured(boards)
+        board.release(stranger)
+    assert reader.manifest.boards == ["pi-b", "pi-c"]
+    assert {rep.board_id for rep in reader.repetitions} == {"pi-b", "pi-c"}
+    (left_out,) = reader.manifest.skipped
+    assert left_out.board_id == "pi-a" and left_out.reason.startswith("contested: pi-a: ")
+    assert "another board is taken" in log.getvalue()
+    # A run that is continued keeps its boards, whatever else is free.
+    again = sessions._on_its_boards(Request(suite, drawn_from(2), "lab1", tmp_path), reader)
+    assert [board.id for board in again.boards] == ["pi-b", "pi-c"]
+    # Whatever ends a run before its boards' queues begin: what was drawn goes back.
+    monkeypatch.setattr(
+        sessions.RunWriter, "create", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run(Request(suite, drawn_from(3), "lab1", tmp_path / "out"), Console(file=log))
+    assert all(board.owner is None for board in farm.boards())
+
+
+def test_a_draw_waits_in_the_farms_queue_says_for_whom_and_how_long_and_takes_nothing_if_it_fails(
+    lab, farms, drawn_from
+):
+    farm, rival = farms(), farms()
+    for name, exporter in (("pi-a", "one"), ("pi-b", "two")):
+        add_place(farm, name, exporter, board="rpi4")
+    until(lambda: all(board.problem is None for board in farm.boards()) and len(farm.boards()) == 2)
+    other, identity = holding(lab.address, "pi-b")
+    try:
+        lines: list[str] = []
+        boards = drawn_from(2, patience_s=3.0)
+        with Turns() as turns, pytest.raises(FarmError, match=f"held: 1 by us, 1 by {identity}; waited"):
+            draw(boards, turns, build_payload(), lines.append)
+        assert any(line.startswith("waiting, at most 3 s: ") and identity in line for line in lines)
+        assert seen(farm, "pi-a").owner is None
+        # First come, first served: whoever came later gets it later, though both look for it all the time.
+        order: list[str] = []
+        begun = [threading.Event(), threading.Event()]
+
+        def wait_for(which: int, at) -> None:
+            patience = Patience(60.0, lambda _: begun[which].set())
+            ticket = at.take(AnyOf(("pi-a", "pi-b"), (("board", "rpi4"),)), patience)
+            order.append(ticket.identity)
+            at.give(ticket)
+
+        mine = farm.take("pi-a", Patience(5.0))
+        waiters = [threading.Thread(target=wait_for, args=(n, at)) for n, at in enumerate((rival, farm))]
+        for waiter, event in zip(waiters, begun, strict=True):
+            waiter.start()
+            assert event.wait(20)
+        farm.give(mine)
+        for waiter in waiters:
+            waiter.join(30)
+        assert order == [rival.identity, farm.identity]
+    finally:
+        other.kill()
+        other.communicate()
+    # A process that ends gives back what it holds; nothing waits in the queue any more.
+    done = subprocess.run(
+        [sys.executable, "-c", FORGETS, lab.address, "pi-a"], capture_output=True, text=True, check=False
+    )
+    assert "/tunebench-" in done.stderr and seen(farm, "pi-a").owner is None
+    reservations = farm._run(
+        farm._ask(farm._connected(), "GetReservations", _messages().GetReservationsRequest())
+    ).reservations
+    assert list(reservations) == []
+
+
+def _messages():
+    from tunebench.harness.farm.labgrid_farm import messages
+
+    return messages
+
+
+def test_a_dry_run_of_drawn_boards_plans_the_first_of_them(sleep_suite, tmp_path):
+    pool = Pool(parse("labgrid://lab?tag=board:rpi4"), 2)
+    boards = [BoardEntry(id=name, kind="linux", host="h").of_pool(pool) for name in ("a", "b", "c")]
+    request = Request(load_suite(str(sleep_suite(["x"], blocks=1))), boards, "lab1", tmp_path)
+    plan = sessions.dry_run(request).plan
+    assert [board.id for board in plan.boards] == ["a", "b"]
+    fixed = sessions.dry_run(replace(request, boards=[boards[2].of_pool(None)])).plan
+    assert [board.id for board in fixed.boards] == ["c"]
+
+
+def test_a_count_that_no_choice_can_meet_or_that_is_none_is_told(tmp_path: Path):
+    pool = Pool(parse("labgrid://lab?tag=board:rpi4"), 2)
+    with (
+        Turns() as turns,
+        pytest.raises(UsageError, match=r"count = 2, but only a may be taken \(--boards\)"),
+    ):
+        draw([BoardEntry(id="a", kind="linux", host="h").of_pool(pool)], turns, build_payload(), print)
+    path = tmp_path / "lab.toml"
+    path.write_text('[[farm]]\nsource = "labgrid://lab"\ncount = 0\nkind = "linux"\n')
+    with pytest.raises(UsageError, match="count"):
+        load_inventory(path)
