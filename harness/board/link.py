@@ -123,7 +123,9 @@ class Link:
                 # From its first failure on, and anew where it had held for so long: a wait may last longer than patience.
                 if give_up_s is None or time.monotonic() - tried_s > self._patience_s:
                     give_up_s = time.monotonic() + self._patience_s
-                if time.monotonic() + pause_s > give_up_s:
+                # All of its patience: for so long, at least, the board was silent when this raises.
+                left_s = give_up_s - time.monotonic()
+                if left_s <= 0:
                     raise UnreachableError(
                         f"the link did not come back within {self._patience_s:g} s: {error}"
                     ) from error
@@ -131,7 +133,7 @@ class Link:
                 lacking = lacking or isinstance(error, BlobError)
                 if not isinstance(error, (BlobError, NoAnswerError)):
                     self.board.ssh.close()
-                self.pause(pause_s)
+                self.pause(min(pause_s, left_s))
                 pause_s = min(2 * pause_s, 10.0)
 
     def check_stop(self) -> None:

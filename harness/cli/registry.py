@@ -35,7 +35,7 @@ COMMANDS: Mapping[str, str] = {
     "tune-rates": "Search every method's learning rate without the suite's test set, and print the lines for the suite.",
     "suites": "List the built-in suites: what each is for, how much it measures, how long it took.",
     "examples": "Copy the examples that come with tunebench into a folder; without one, list them.",
-    "setup": "Prepare a board: check it, make a virtual environment in its working directory, install the torch that fits.",  # noqa: E501
+    "setup": "Prepare a board: check it, make a virtual environment, install the torch that fits, or the runtime asked for.",  # noqa: E501
     "farm": "Boards of a farm (labgrid): who has which, and places that a dead process has left.",
     "release": "End a board's lease: an expired one or that of a dead process of this host, or with --force anybody's.",
     "doctor": "Say whether boards can be measured, what stays empty and why, and print the lines that would fill it.",
