@@ -86,23 +86,23 @@ def draw(boards: Sequence[BoardEntry], turns: Turns, payload: Blob, tell: Callab
     draws = [
         _Draw(pool, candidates, turns, payload, tell, stop) for pool, candidates in pools_of(boards).items()
     ]
-    wanted = [one for one in draws for _ in range(one.pool.count)]
+    wanted = [of_pool for of_pool in draws for _ in range(of_pool.pool.count)]
     if wanted:
         # All at once, so that all stand in the farm's queue before any is waited for.
         with ThreadPoolExecutor(max_workers=len(wanted), thread_name_prefix="draw") as workers:
-            futures = [workers.submit(one.take) for one in wanted]
+            futures = [workers.submit(of_pool.take) for of_pool in wanted]
             try:
                 wait(futures)
             except BaseException:
                 stop.set()
                 raise
-        failures = [error for one in draws for error in one.failures]
+        failures = [error for of_pool in draws for error in of_pool.failures]
         if failures:
             raise failures[0]
-    taken = {board_id for one in draws for board_id in one.taken}
+    taken = {board_id for of_pool in draws for board_id in of_pool.taken}
     return Drawn(
         tuple(board for board in boards if board.pool is None or board.id in taken),
-        tuple(skip for one in draws for skip in one.left_out),
+        tuple(skip for of_pool in draws for skip in of_pool.left_out),
     )
 
 
@@ -144,6 +144,9 @@ class _Draw:
             patience = Patience(max(0.0, give_up_s - time.monotonic()), self.tell, self.stop)
             turn = Turn(farm, farm.take(AnyOf(tuple(by_place), self.pool.source.tags), patience))
             entry = by_place[turn.ticket.board]
+            if entry.id not in {board.id for board in self._left().values()}:
+                turn.give()  # another of our threads has had it since this one stood in the queue
+                continue
             try:
                 reason = self._in_the_way(entry)
             except BaseException:
