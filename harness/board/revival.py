@@ -29,7 +29,7 @@ class Reviver:
         self._link = link
         self._note = note
         self._cycles = 0
-        self._told: str | None = None
+        self._cycle_note: str | None = None
 
     def revive(self, error: UnreachableError, silent_s: float, busy_s: float) -> None:
         """Wait until nothing can be running on the board any more, then cycle its power, unless it comes back before.
@@ -65,13 +65,15 @@ class Reviver:
         except FarmError as refusal:
             raise UnreachableError(f"{error}; its power was left alone: {refusal}") from None
         waited_s = silent_s + time.monotonic() - began_s
-        self._told = f"place {turn.ticket.board} cycled its power after {waited_s:.0f} s without an answer"
-        self._note(self._told)
+        self._cycle_note = (
+            f"place {turn.ticket.board} cycled its power after {waited_s:.0f} s without an answer"
+        )
+        self._note(self._cycle_note)
 
-    def take_told(self) -> str | None:
+    def take_note(self) -> str | None:
         """Return what was done since this was asked last, for the next record; None: nothing."""
-        told, self._told = self._told, None
-        return told
+        note, self._cycle_note = self._cycle_note, None
+        return note
 
     def _answers(self) -> bool:
         self._link.check_stop()

@@ -221,7 +221,7 @@ class BoardRun:
 
     def _of_farm(self) -> OfFarm:
         """Return what the farm has to do with a repetition that has just ended."""
-        return OfFarm(self._look_at_place(), self._reviver.take_told())
+        return OfFarm(self._look_at_place(), self._reviver.take_note())
 
     def _revived(self, action: Callable[[], Value], busy_s: float) -> Value:
         """Return what an action returns; once more if the board hangs and its place has cycled its power.

@@ -73,6 +73,7 @@ def scores_by_label(name):
         ("classify-confirm", (0.57, 0.33, 0.77), "NOT INFERIOR"),
         ("detect", (0.22, -0.58, 0.90), "NOT INFERIOR"),
         ("segment", (-0.27, -0.81, 0.39), "NOT INFERIOR"),
+        ("segment-confirm", (-0.15, -1.15, 0.77), "OPEN"),
         ("turned", (-2.20, -3.27, -1.17), "INFERIOR"),
     ],
 )

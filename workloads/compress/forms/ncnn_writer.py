@@ -153,8 +153,8 @@ class _Writer:
     def _normalise(self, node: Node, inputs: list[str], name: str) -> None:
         """Write it as a convolution of one place: each channel reads its own, or all read the only one."""
         pairs = np.array(node.scaling, np.float32).reshape(-1, 2)
-        one = node._replace(groups=node.channels_in, kernel=1, stride=1, padding=0)
-        self._convolution(one, 1.0 / pairs[:, 1:], -pairs[:, 0] / pairs[:, 1], inputs, name)
+        pointwise = node._replace(groups=node.channels_in, kernel=1, stride=1, padding=0)
+        self._convolution(pointwise, 1.0 / pairs[:, 1:], -pairs[:, 0] / pairs[:, 1], inputs, name)
 
     # --- layers without
 

@@ -157,8 +157,8 @@ class _Writer:
         pairs = np.array(node.scaling, np.float32).reshape(-1, 2)
         weight = (1.0 / pairs[:, 1]).astype(np.float32).reshape(-1, 1, 1, 1)
         bias = (-pairs[:, 0] / pairs[:, 1]).astype(np.float32)
-        one = node._replace(groups=node.channels_in, kernel=1, stride=1, padding=0)
-        return self._convolution(one, weight, bias, output, act)
+        pointwise = node._replace(groups=node.channels_in, kernel=1, stride=1, padding=0)
+        return self._convolution(pointwise, weight, bias, output, act)
 
     # --- layers without
 
