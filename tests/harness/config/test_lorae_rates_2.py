@@ -75,6 +75,7 @@ def scores_by_label(name):
         ("segment", (-0.27, -0.81, 0.39), "NOT INFERIOR"),
         ("segment-confirm", (-0.15, -1.15, 0.77), "OPEN"),
         ("turned", (-2.20, -3.27, -1.17), "INFERIOR"),
+        ("turned-confirm", (-1.90, -2.40, -1.10), "INFERIOR"),
     ],
 )
 def test_what_the_page_claims_follows_from_the_kept_scores_at_the_suites_margin(name, told, verdict):
