@@ -81,20 +81,20 @@ def contend(folder: Path, *, places: int, jobs: int, orchestrators: int, hold_s:
                 subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True)
                 for _ in range(orchestrators)
             ]
-            told = [json.loads(process.communicate()[0]) for process in processes]
+            ends = [json.loads(process.communicate()[0]) for process in processes]
             lasted_s = time.monotonic() - begun_s
             left_held = sum(board.owner is not None for board in farm.boards())
             farm._run(farm._connected().stop())
         finally:
             lab.end()
-    waits_s = sorted(wait_s for one in told for wait_s in one["waits_s"])
-    errors = [error for one in told for error in one["errors"]]
-    if any(one["jobs"] != jobs for one in told):
-        errors.append(f"{[one['jobs'] for one in told]} jobs were done, {jobs} each were asked for")
+    waits_s = sorted(wait_s for end in ends for wait_s in end["waits_s"])
+    errors = [error for end in ends for error in end["errors"]]
+    if any(end["jobs"] != jobs for end in ends):
+        errors.append(f"{[end['jobs'] for end in ends]} jobs were done, {jobs} each were asked for")
     return Contention(
         places,
-        [one["jobs"] for one in told],
-        sum(one["overlaps"] for one in told),
+        [end["jobs"] for end in ends],
+        sum(end["overlaps"] for end in ends),
         errors,
         left_held,
         round(lasted_s, 2),
@@ -169,15 +169,15 @@ def main() -> int:
     parser.add_argument("--hold-s", type=float, default=0.1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tunebench-farm-") as name:
-        came = contend(
+        contention = contend(
             Path(name),
             places=options.places,
             jobs=options.jobs,
             orchestrators=options.orchestrators,
             hold_s=options.hold_s,
         )
-    print(json.dumps(asdict(came), indent=2))
-    return 0 if came.well else 1
+    print(json.dumps(asdict(contention), indent=2))
+    return 0 if contention.well else 1
 
 
 if __name__ == "__main__":

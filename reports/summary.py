@@ -149,8 +149,8 @@ def _row(
     )
 
 
-def _same_task(one: Cell, other: Cell) -> bool:
-    return (one.first.board_id, one.first.task) == (other.first.board_id, other.first.task)
+def _same_task(cell: Cell, other: Cell) -> bool:
+    return (cell.first.board_id, cell.first.task) == (other.first.board_id, other.first.task)
 
 
 def _against(

@@ -185,7 +185,7 @@ def test_a_board_that_hangs_is_power_cycled_once_no_repetition_can_run_there_and
     assert [value for _, value in power_relay.asked] == ["0", "1"], "once, and by the place's own relay"
     # Deadline and half of the margin: until then the board might have been measuring, only its link gone.
     assert cycled_s[0] - hung_s[0] >= 5.0 + 3.0
-    told = [rep.seen.power_cycled for rep in reader.repetitions]
-    assert told[0] is told[2] is None and told[1].startswith("place pi cycled its power after ")
+    cycles = [rep.seen.power_cycled for rep in reader.repetitions]
+    assert cycles[0] is cycles[2] is None and cycles[1].startswith("place pi cycled its power after ")
     assert "a repetition may be running for" in log
     assert seen(farm, "pi").owner is None

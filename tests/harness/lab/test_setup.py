@@ -175,16 +175,22 @@ def test_a_jetsons_build_fits_only_its_own_machine_and_python(entry, wish, messa
     assert any("JetPack 6.2" in line for line in messages)
 
 
+def fake_python_with_nvidias_torch(folder: Path, torch: str, *options: str) -> Path:
+    """Return what stands in for JetPack's Python: its torch says that it has a CUDA device."""
+    site = folder / "site" / "torch"
+    site.mkdir(parents=True)
+    (site / "__init__.py").write_text(torch.replace("False", "True"))
+    fake = folder / "fake-python-with-nvidias-torch"
+    words = " ".join([sys.executable, *options])
+    fake.write_text(f'#!/bin/sh\nPYTHONPATH={folder}/site exec {words} "$@"\n')
+    fake.chmod(0o755)
+    return fake
+
+
 def test_a_jetsons_own_torch_is_found_and_nothing_is_installed(
     good_torch, entry, tmp_path, wish, messages, simulated
 ):
-    # Stands in for JetPack's Python: its torch says that it has a CUDA device.
-    site = tmp_path / "site" / "torch"
-    site.mkdir(parents=True)
-    (site / "__init__.py").write_text(good_torch("2.8.0").replace("False", "True"))
-    fake = tmp_path / "fake-python-with-nvidias-torch"
-    fake.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path}/site exec {sys.executable} "$@"\n')
-    fake.chmod(0o755)
+    fake = fake_python_with_nvidias_torch(tmp_path, good_torch("2.8.0"))
     orin = entry.model_copy(update={"simulated_root": str(simulated("orin-nano-jp6"))})
     result = set_up(orin, wish("jetson", python=str(fake)), messages.append)
     assert (result.torch, result.cuda, result.changed) == ("2.8.0", True, False)
@@ -202,12 +208,7 @@ def test_what_stands_beside_torch_is_refused_before_anything_is_made_where_there
 def test_nothing_is_put_into_a_system_that_has_its_torch_the_command_for_it_is_told(
     good_torch, entry, tmp_path, wish, messages, simulated
 ):
-    site = tmp_path / "site" / "torch"
-    site.mkdir(parents=True)
-    (site / "__init__.py").write_text(good_torch("2.8.0").replace("False", "True"))
-    fake = tmp_path / "fake-python-with-nvidias-torch"
-    fake.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path}/site exec {sys.executable} -S "$@"\n')
-    fake.chmod(0o755)
+    fake = fake_python_with_nvidias_torch(tmp_path, good_torch("2.8.0"), "-S")
     orin = entry.model_copy(update={"simulated_root": str(simulated("orin-nano-jp6"))})
     with pytest.raises(Refusal, match=r"-m pip install --user --no-deps 'transformers==.*' 'peft=="):
         set_up(orin, wish("jetson", python=str(fake), additions=("transformers",)), messages.append)
