@@ -1,6 +1,6 @@
-"""Compress the networks of a suite on this host, and write trunks that engines keep frozen: one artefact a chain and base.
+"""Compress a suite's networks on this host, and write the trunks that engines keep frozen, as files of a runtime.
 
-Each is made once and kept in the cache.
+One artefact a chain and base is made once and kept in the cache.
 """
 
 from __future__ import annotations
@@ -99,16 +99,19 @@ def compress(
             else:
                 made.blobs[(*row.key, base)] = Blob(name=f"{sha256}.tbx", sha256=sha256, path=path)
     for control in changed:
-        if not control.aa_control:
-            continue
-        # An A/A control is its baseline once more, from the same bytes.
-        twin = next(row for row in rows if row.params == control.params and row.method == control.method)
-        if twin.key in made.impossible:
-            made.impossible[control.key] = made.impossible[twin.key]
-        for base in range(len(prepared)):
-            if (*twin.key, base) in made.blobs:
-                made.blobs[(*control.key, base)] = made.blobs[(*twin.key, base)]
+        if control.aa_control:
+            _follow(made, control, rows, len(prepared))
     return made
+
+
+def _follow(made: Compressed, control: Workload, rows: Sequence[Workload], bases: int) -> None:
+    """Give an A/A control what its baseline has: it is the same once more, from the same bytes."""
+    twin = next(row for row in rows if row.params == control.params and row.method == control.method)
+    if twin.key in made.impossible:
+        made.impossible[control.key] = made.impossible[twin.key]
+    for base in range(bases):
+        if (*twin.key, base) in made.blobs:
+            made.blobs[(*control.key, base)] = made.blobs[(*twin.key, base)]
 
 
 class _Runner:

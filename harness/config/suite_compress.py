@@ -204,8 +204,8 @@ def chain_of(
             continue
         if runtime is None:
             raise ValueError(
-                f"start: {step.ident!r} ({step.kind} {step.how}) writes numbers that nothing fine-tunes; leave it out, or take "
-                "an engine whose frozen trunk a runtime runs"
+                f"start: {step.ident!r} ({step.kind} {step.how}) writes numbers that nothing fine-tunes; leave it out, "
+                "or take an engine whose frozen trunk a runtime runs"
             )
         if numbers not in RUNTIMES[runtime].numbers and not RUNTIMES[runtime].nowhere:
             able = [other for other, about in RUNTIMES.items() if numbers in about.numbers]

@@ -1,4 +1,4 @@
-"""Write a network's frozen trunk in a runtime's own form, and what trains behind it as tensors: start weights of an engine."""
+"""Write start weights whose frozen trunk is a runtime's own file, and what trains behind it tensors."""
 
 from __future__ import annotations
 

@@ -57,8 +57,8 @@ class Engine(NamedTuple):
         text: module that trains transformers, models of texts; "" if none does.
         packages: what the board's interpreter must have besides torch, by import name.
         dtypes: number formats that it computes in.
-        trunk: of the runtimes (:data:`tunebench.workloads.deploy.RUNTIMES`) that in which a network's frozen trunk runs, whose
-            file the host writes; "" if the engine runs the network itself. The board must have it.
+        trunk: of :data:`tunebench.workloads.deploy.RUNTIMES` that in which a network's frozen trunk runs: the host writes
+            its file, the board must have it; "" if the engine runs the network itself.
         starts: it begins from start weights that transforms have changed.
     """
 

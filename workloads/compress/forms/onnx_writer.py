@@ -232,8 +232,13 @@ class _Writer:
         """
         grid, sides = node.kernel, self.shapes[node.inputs[0]][1:]
         if grid > 2 and any(side % grid for side in sides):
-            raise TransformError(f"node {node.name!r} pools a map of {list(sides)} into {grid} x {grid} unequal parts")
-        return {"kernel_shape": [-(-side // grid) for side in sides], "strides": [side // grid for side in sides]}
+            raise TransformError(
+                f"node {node.name!r} pools a map of {list(sides)} into {grid} x {grid} unequal parts"
+            )
+        return {
+            "kernel_shape": [-(-side // grid) for side in sides],
+            "strides": [side // grid for side in sides],
+        }
 
     def _upsample(self, node: Node, inputs: list[str], name: str) -> str:
         scales = self.file.constant(

@@ -3,8 +3,8 @@
 
     scores = x W^T + b + scale * [x_1 A_1^T ... x_k A_k^T] B^T
 
-``x`` and ``x_i`` are values that the trunk gives. With skip adapters the trunk gives ``x W^T + b`` itself; the adapter of a
-last layer reads the layer's own input.
+``x`` and ``x_i`` are values that the trunk gives. With skip adapters it gives ``x W^T + b`` itself; the adapter of a last
+layer reads the layer's own input.
 """
 
 from typing import Any, List, Tuple
@@ -36,7 +36,8 @@ class Layers(object):
         self._read = columns[-1]  # what the last layer reads, or the scores
         self._starts = [columns[adapter.given] for adapter in head.adapters]
         self._trains, self._layer = head.trains, head.layer
-        self.weight = self.bias = None  # type: Any
+        self.weight: Any = None
+        self.bias: Any = None
         if head.layer:
             self.weight = start_values(weights, head.layer + ".weight").reshape(head.classes, -1)
             self.bias = start_values(weights, head.layer + ".bias")
@@ -48,7 +49,9 @@ class Layers(object):
             for adapter in head.adapters
         ]
         self.mapper = numpy.zeros((head.classes, rank * len(head.adapters)), numpy.float32)
-        self.trained: List[Any] = [self.weight] * head.trains[0] + [self.bias] * head.trains[1] + self.extractors
+        self.trained: List[Any] = (
+            [self.weight] * head.trains[0] + [self.bias] * head.trains[1] + self.extractors
+        )
         self.trained += [self.mapper] * bool(head.adapters)
 
     def scores(self, values: Any) -> Tuple[Any, Any]:

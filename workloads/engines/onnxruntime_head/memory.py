@@ -1,7 +1,7 @@
 """Predict the memory of a fine-tuning behind a frozen trunk in ONNX Runtime; needs neither the runtime nor numpy.
 
-A lower bound: what the runtime keeps besides the weights (its kernels, weights in another order) and its allocator's slack
-are left out, as are the interpreter and the data.
+A lower bound: what the runtime keeps besides the weights (kernels, weights in another order), its allocator's slack, the
+interpreter and the data are left out.
 """
 
 from typing import Optional

@@ -32,9 +32,9 @@ class Optimizer(object):
         self.ratios = [
             training.lora_plus if any(item is mapper for mapper in mappers) else 1.0 for item in self.trained
         ]
-        self.state = [
+        self.state: List[List[Any]] = [
             [numpy.zeros_like(item) for item in self.trained] for _ in range(training.state_floats)
-        ]  # type: List[List[Any]]
+        ]
         self.steps = 0
         rules = {"sgd": self._descend, "momentum": self._follow, "adamw": self._adapt}
         self._rule = rules[training.optimizer]
@@ -98,4 +98,4 @@ def clip_norm(gradients: Sequence[Any], most: float) -> None:
     norm = math.sqrt(sum(float((gradient * gradient).sum()) for gradient in gradients))
     factor = min(1.0, most / (norm + _NORM_EPSILON)) if math.isfinite(norm) else float("nan")
     for gradient in gradients:
-        gradient *= factor
+        numpy.multiply(gradient, factor, out=gradient)

@@ -1,7 +1,7 @@
 """Fine-tuning behind a frozen trunk without torch: ONNX Runtime runs the trunk, numpy trains what stands behind it.
 
-A plan that caches runs the trunk once an image, in the first epoch; the others run it in every step. The same start, order
-and arithmetic as on torch.
+A plan that caches runs the trunk once an image, in the first epoch; the others run it in every step. Start, order and
+arithmetic are torch's.
 """
 
 from typing import Any, Dict, List, Optional
@@ -75,12 +75,12 @@ class Session(BaseSession):
             for epoch in range(spec.epochs)
         ]
         self._rates = learning_rates(spec.training, spec.lr, spec.epochs * task.steps_per_epoch)
-        self.cache = None  # type: Any
+        self.cache: Any = None
         if task.plan.caches and cache is not False:
             self.cache = numpy.full((task.n_train, self._head.floats), numpy.nan, numpy.float32)
         self._filled = False
-        self._start = []  # type: List[Any]
-        self.step_losses = []  # type: List[float]
+        self._start: List[Any] = []
+        self.step_losses: List[float] = []
         self.steps = self._lookups = self._hits = 0
 
     # training ----------------------------------------------------------------------------------------------
@@ -156,7 +156,8 @@ class Session(BaseSession):
 
     def _classes(self, trunk: Trunk) -> List[int]:
         """Return the class of each test image."""
-        images, predicted = self._images["test"], []  # type: Any, List[int]
+        images = self._images["test"]
+        predicted: List[int] = []
         for at in range(0, len(images), _EVALUATED):
             scores, _ = self.layers.scores(trunk.values(images[at : at + _EVALUATED]))
             predicted += scores.argmax(1).tolist()
@@ -168,8 +169,10 @@ class Session(BaseSession):
             return None
         worst = 0.0
         for rows in self._batches[0]:
-            difference = float(abs(self.cache[rows] - self.trunk.values(self._images["finetune"][rows])).max())
-            if difference != difference:  # a row that was never filled
+            difference = float(
+                abs(self.cache[rows] - self.trunk.values(self._images["finetune"][rows])).max()
+            )
+            if numpy.isnan(difference):  # a row that was never filled
                 return float("inf")
             worst = max(worst, difference)
         return worst

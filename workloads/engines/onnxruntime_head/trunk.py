@@ -39,7 +39,8 @@ class Trunk(object):
             )
         if weights.meta.get("given") != list(head.given):
             raise ArtefactError(
-                "weights: this trunk gives %s, the method needs %s" % (weights.meta.get("given"), list(head.given))
+                "weights: this trunk gives %s, the method needs %s"
+                % (weights.meta.get("given"), list(head.given))
             )
         raw = bytes(weights.need(which).data)
         try:
