@@ -1,8 +1,8 @@
 """What trains behind a frozen trunk on each engine: ``python -m benchmarks.network_steps [--json]``; one thread, CPU.
 
 Every case - a network, a method, an engine, a native build or a trunk's numbers - runs in a process of its own, in random
-order within each round, so that engines are compared in the same run. Artefacts are prepared as a campaign does (``--download`` may fetch
-published weights); without them the network's weights are drawn, and its accuracy means nothing.
+order within each round, so that engines are compared in the same run. Artefacts are prepared as a campaign does
+(``--download`` may fetch published weights); without them weights are drawn, and accuracy means nothing.
 
 Columns and keys of ``rows``: ``finetune_s`` wall time of the whole fine-tuning, cache fill included; ``first_epoch_s``
 its first epoch, in which a cache is filled; ``step_us`` a step of the later ones; ``finetune_cpu_s``, ``step_cpu_us`` the
@@ -279,8 +279,9 @@ def table(document: dict[str, Any]) -> str:
         lines.append(
             f"| {row['case']} | {row['method']} | {engine} | {row['finetune_s']:.2f} | "
             f"{row['finetune_cpu_s']:.2f} | {row['first_epoch_s']:.2f} | {row['step_us']:.0f} | "
-            f"{row['step_cpu_us']:.0f} | {row['torch_over_this']:.2f} | {mb(row['peak_rss_b'])} | {mb(row['idle_rss_b'])} | "
-            f"{mb(row['predicted_b'])} | {mb(row['cache_b'])} | {row['loss_gap']:.3f} | {100 * row['accuracy']:.1f} |"
+            f"{row['step_cpu_us']:.0f} | {row['torch_over_this']:.2f} | {mb(row['peak_rss_b'])} | "
+            f"{mb(row['idle_rss_b'])} | {mb(row['predicted_b'])} | {mb(row['cache_b'])} | {row['loss_gap']:.3f} | "
+            f"{100 * row['accuracy']:.1f} |"
         )
     return "\n".join(lines)
 

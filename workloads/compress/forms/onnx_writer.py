@@ -251,9 +251,10 @@ class _Writer:
 
     def _normalise(self, node: Node, inputs: list[str], name: str) -> str:
         pairs = np.array(node.scaling, np.float32).reshape(-1, 2)
-        scale = self._constant(f"{node.name}.scale", (1.0 / pairs[:, 1]).reshape(1, -1, 1, 1))
+        # Not ".scale": that is the name of the scale of the node's value in 8 bits.
+        slope = self._constant(f"{node.name}.slope", (1.0 / pairs[:, 1]).reshape(1, -1, 1, 1))
         shift = self._constant(f"{node.name}.shift", (-pairs[:, 0] / pairs[:, 1]).reshape(1, -1, 1, 1))
-        return self.file.node("Add", [self.file.node("Mul", [inputs[0], scale]), shift], name)
+        return self.file.node("Add", [self.file.node("Mul", [inputs[0], slope]), shift], name)
 
     def _pad(self, node: Node, inputs: list[str], name: str) -> str:
         top, bottom, left, right = node.pads

@@ -46,9 +46,12 @@ def test_each_cached_method_gives_torchs_losses_over_100_steps(method, model, on
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", OTHERS)
-def test_published_networks_give_torchs_losses(model, on_trunk):
+def test_published_networks_give_torchs_losses_and_run_in_8_bits(model, on_trunk):
     for method in CACHED:
         assert_equal_to_torch(*on_trunk(method, model, epochs=4), steps=8)
+    session = Session(on_trunk("ft-last-cached", model, "int8-static", epochs=4)[0])
+    assert np.isfinite(losses_of(session)).all()
+    assert session.agreement()["trunk_max_difference"] > 0
 
 
 @pytest.mark.parametrize(
