@@ -66,7 +66,7 @@ def test_published_networks_give_torchs_losses_and_run_in_8_bits(model, on_trunk
                 "lora_plus": 4.0,
             },
         ),
-        ("skip2-lora", {"skip_grid": "2x2", "alpha": 3.0, "optimizer": "adamw", "lr": 0.001}),
+        ("skip2-lora", {"skip_grid": "2x2", "alpha": 3.0, "lr": 0.002}),
         ("skip2-lora", {"skip_blocks": 2}),
         ("skip-lora", {}),
     ],
