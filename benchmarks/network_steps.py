@@ -1,13 +1,14 @@
-"""What trains behind a frozen trunk on both engines: ``python -m benchmarks.network_steps [--json]``; one thread, CPU.
+"""What trains behind a frozen trunk on each engine: ``python -m benchmarks.network_steps [--json]``; one thread, CPU.
 
-Every case - a network, a method, an engine, a native build - runs in a process of its own, in random order within each
-round, so that engines are compared in the same run. Artefacts are prepared as a campaign does (``--download`` may fetch
-published weights); without them the network's weights are drawn, and its accuracy means nothing.
+Every case - a network, a method, an engine, a native build or a trunk's numbers - runs in a process of its own, in random
+order within each round, so that engines are compared in the same run. Artefacts are prepared as a campaign does
+(``--download`` may fetch published weights); without them weights are drawn, and accuracy means nothing.
 
 Columns and keys of ``rows``: ``finetune_s`` wall time of the whole fine-tuning, cache fill included; ``first_epoch_s``
-its first epoch, in which a cache is filled; ``step_us`` a step of the later ones; ``peak_rss_b`` of the process from its
-start, interpreter and data included (``VmHWM``), ``idle_rss_b`` when engine and data are loaded and nothing is made;
-``predicted_b`` (native) what the engine says that it takes; ``accuracy`` after the last epoch; medians of the rounds.
+its first epoch, in which a cache is filled; ``step_us`` a step of the later ones; ``finetune_cpu_s``, ``step_cpu_us`` the
+same in CPU time, which others on the machine hardly change; ``peak_rss_b`` of the process from its start, interpreter and
+data included (``VmHWM``), ``idle_rss_b`` when engine and data are loaded and nothing is made; ``predicted_b`` (native,
+onnxruntime-head) what the engine is predicted to take; ``accuracy`` after the last epoch; medians of the rounds.
 ``loss_gap`` is the largest difference to torch's losses over the first 100 steps, as a share of the tolerance
 1e-6 + 1e-4 |loss|.
 """
@@ -15,6 +16,7 @@ start, interpreter and data included (``VmHWM``), ``idle_rss_b`` when engine and
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -24,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +34,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
 from tunebench.workloads import artefact, marks
 from tunebench.workloads.engines import load_engine
+from tunebench.workloads.engines.onnxruntime_head import NAME as HEAD
 from tunebench.workloads.engines.session import no_mark
 from tunebench.workloads.marks.peak_memory import resident_b
+from tunebench.workloads.models import graph_of
 from tunebench.workloads.tasks import spec
 from tunebench.workloads.tasks.task import make_task
 
@@ -40,6 +45,8 @@ SCHEMA = "tunebench.network_steps/1"
 CASES = ("pneumonia-64/mobilenetv2",)
 METHODS = ("ft-last-cached", "lora-last-cached", "skip2-lora")
 BUILDS = ("x86-64", "v3")
+#: fine-tuning images that fix int8's scales, as in suites
+CALIBRATION = 128
 #: the equivalence that is promised of the engines
 STEPS, ABSOLUTE, RELATIVE = 100, 1e-6, 1e-4
 TRAINING = {"batch": 20, "rank": 4, "optimizer": "adamw", "lr": 0.001}
@@ -56,10 +63,11 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
     idle_b = resident_b()
     session = engine.Session(task)
     losses: list[float] = []
-    ends = [time.perf_counter()]
+    ends, cpu = [time.perf_counter()], [time.process_time()]
     for epoch in range(parsed.epochs):
         session.train_epoch(epoch, no_mark)
         ends.append(time.perf_counter())
+        cpu.append(time.process_time())
         losses += [float(loss) for loss in session.step_losses]
     accuracy = session.evaluate().accuracy
     steps = task.steps_per_epoch * (parsed.epochs - 1)
@@ -67,19 +75,27 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
         "finetune_s": ends[-1] - ends[0],
         "first_epoch_s": ends[1] - ends[0],
         "step_us": 1e6 * (ends[-1] - ends[1]) / steps,
+        "finetune_cpu_s": cpu[-1] - cpu[0],
+        "step_cpu_us": 1e6 * (cpu[-1] - cpu[1]) / steps,
         "peak_rss_b": marks.peak_rss_b(),
         "idle_rss_b": idle_b,
-        "predicted_b": _predicted_b(task) if parsed.engine == "native" else None,
+        "predicted_b": _predicted_b(task),
         "cache_b": session.facts()["cache_b"],
         "accuracy": accuracy,
         "losses": losses[:STEPS],
     }
 
 
-def _predicted_b(task: Any) -> int:
-    from tunebench.workloads.engines.native import memory
+def _predicted_b(task: Any) -> int | None:
+    """Return what an engine is predicted to take that says so itself."""
+    from tunebench.workloads.engines.native import memory as native_memory
+    from tunebench.workloads.engines.onnxruntime_head import NAME
+    from tunebench.workloads.engines.onnxruntime_head import memory as head_memory
 
     spec = task.spec
+    memory: Any = {"native": native_memory, NAME: head_memory}.get(spec.engine)
+    if memory is None:
+        return None
     return memory.predict(task.plan, spec.batch, task.n_train, spec.training.state_floats).total_b
 
 
@@ -107,7 +123,6 @@ def artefacts(name: str, folder: Path, download: bool) -> tuple[str, str]:
 def drawn(model: str, shape: tuple[int, ...], n_classes: int) -> dict[str, artefact.Tensor]:
     """He-uniform weights, BatchNorm that does nothing."""
     from tunebench.workloads import seeds
-    from tunebench.workloads.models import graph_of
     from tunebench.workloads.models.graph import product, weight_shapes
 
     graph = graph_of(model, shape, n_classes)
@@ -133,6 +148,28 @@ def libraries(names: list[str]) -> dict[str, str]:
     return {name: build.build(name).path for name in names if name in able} or {best: build.build(best).path}
 
 
+def trunks(data: str, weights: str, workload: dict[str, Any], folder: Path) -> dict[str, str]:
+    """Write a method's trunk in float32 and in 8 bits, as a campaign does; nothing without the runtime."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        return {}
+    from tunebench.workloads.compress.state import Numbers, state_of
+    from tunebench.workloads.compress.train import part_of, ranges_of
+    from tunebench.workloads.compress.trunk import trunk_artefact
+    from tunebench.workloads.engines.head import head_of
+
+    given = artefact.read(data)
+    task = make_task(spec.parse(workload), given, artefact.read(weights))
+    state = state_of(graph_of(workload["model"], tuple(given.meta["shape"]), task.n_classes), task.weights)
+    samples = part_of(given, "finetune", state.graph).inputs[:CALIBRATION]
+    made = {}
+    for numbers in (Numbers(), Numbers("int8-static", ranges=ranges_of(state, samples))):
+        path = folder / f"{workload['model']}-{workload['method']}-{numbers.kind}.tbx"
+        head = head_of(task.plan, HEAD)
+        path.write_bytes(trunk_artefact(replace(state, numbers=numbers), head, [], {}))
+        made[numbers.kind] = str(path)
+    return made
+
+
 def ask(case: dict[str, Any]) -> dict[str, Any]:
     """Run one case in a process of its own."""
     env = {**os.environ, "TUNEBENCH_NATIVE": case["library"] or ""}
@@ -149,6 +186,8 @@ def summary(case: dict[str, Any], answers: list[dict[str, Any]]) -> dict[str, An
         "finetune_s",
         "first_epoch_s",
         "step_us",
+        "finetune_cpu_s",
+        "step_cpu_us",
         "peak_rss_b",
         "idle_rss_b",
         "predicted_b",
@@ -192,6 +231,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                     {**base, "engine": engine, "build": build, "library": path}
                     for engine, build, path in engines
                 ]
+                cases += [
+                    {**base, "engine": HEAD, "build": numbers, "library": None, "weights": path}
+                    for numbers, path in trunks(data, weights, workload, Path(own)).items()
+                ]
         answers: dict[int, list[dict[str, Any]]] = {at: [] for at in range(len(cases))}
         draw = random.Random(0)
         for _ in range(options.rounds):
@@ -223,9 +266,9 @@ def rows_ratio(reference: list[dict[str, Any]], answers: list[dict[str, Any]]) -
 def table(document: dict[str, Any]) -> str:
     """Return the rows for people."""
     lines = [
-        "| case | method | engine | fine-tuning s | first epoch s | step us | torch / this | peak MB | idle MB | "
-        "predicted MB | cache MB | loss gap | accuracy |",
-        "|" + "---|" * 13,
+        "| case | method | engine | fine-tuning s | CPU s | first epoch s | step us | CPU us | torch / this | peak MB | "
+        "idle MB | predicted MB | cache MB | loss gap | accuracy |",
+        "|" + "---|" * 15,
     ]
 
     def mb(value: float | None) -> str:
@@ -234,9 +277,11 @@ def table(document: dict[str, Any]) -> str:
     for row in document["rows"]:
         engine = " ".join(filter(None, (row["engine"], row["build"])))
         lines.append(
-            f"| {row['case']} | {row['method']} | {engine} | {row['finetune_s']:.2f} | {row['first_epoch_s']:.2f} | "
-            f"{row['step_us']:.0f} | {row['torch_over_this']:.2f} | {mb(row['peak_rss_b'])} | {mb(row['idle_rss_b'])} | "
-            f"{mb(row['predicted_b'])} | {mb(row['cache_b'])} | {row['loss_gap']:.3f} | {100 * row['accuracy']:.1f} |"
+            f"| {row['case']} | {row['method']} | {engine} | {row['finetune_s']:.2f} | "
+            f"{row['finetune_cpu_s']:.2f} | {row['first_epoch_s']:.2f} | {row['step_us']:.0f} | "
+            f"{row['step_cpu_us']:.0f} | {row['torch_over_this']:.2f} | {mb(row['peak_rss_b'])} | "
+            f"{mb(row['idle_rss_b'])} | {mb(row['predicted_b'])} | {mb(row['cache_b'])} | {row['loss_gap']:.3f} | "
+            f"{100 * row['accuracy']:.1f} |"
         )
     return "\n".join(lines)
 

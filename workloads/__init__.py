@@ -1,6 +1,7 @@
 """What is measured: methods, models, data sets and engines; travels to the board.
 
-Board-side files keep Python 3.6 syntax and need the standard library plus torch >= 1.10, no numpy.
+Board-side files keep Python 3.6 syntax and need the standard library plus torch >= 1.10, no numpy; an engine or
+a runtime that is made of other packages imports those.
 """
 
 if __name__ != "tunebench.workloads":

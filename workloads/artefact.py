@@ -25,7 +25,9 @@ from typing import Any, Dict, Iterable, NamedTuple, Tuple, Union
 from tunebench.workloads.errors import WorkloadError
 
 SCHEMA = "tunebench.artefact/1"
-KINDS = ("data", "weights", "deployed")
+#: of start weights whose frozen trunk is a runtime's program; what trains behind it are tensors
+TRUNK = "trunk"
+KINDS = ("data", "weights", "deployed", TRUNK)
 ALIGN_B = 64
 MAX_HEADER_B = 1024 * 1024
 

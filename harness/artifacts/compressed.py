@@ -1,4 +1,7 @@
-"""Compress the networks of a suite on this host: one artefact a chain and base, made once and kept in the cache."""
+"""Compress a suite's networks on this host, and write the trunks that engines keep frozen, as files of a runtime.
+
+One artefact a chain and base is made once and kept in the cache.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,31 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tunebench.harness.config.suite import Workload
 from tunebench.targets.payload import Blob
 from tunebench.workloads import artefact
-from tunebench.workloads.compress.steps import Settings, Step, identity
+from tunebench.workloads.compress.steps import Settings, identity
 from tunebench.workloads.datasets import DataUnavailable, dataset_module
 from tunebench.workloads.datasets.store import Store, default_data_dir
 from tunebench.workloads.datasets.texts import TextSet
 from tunebench.workloads.deploy import RUNTIMES
+from tunebench.workloads.engines.head import Head, head_of
 from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.methods.plan import plan
+from tunebench.workloads.methods.skips import parse_skips
+from tunebench.workloads.methods.table import method
 from tunebench.workloads.models import graph_of
+from tunebench.workloads.models.graph import Graph
 from tunebench.workloads.prepare.artefacts import Prepared
 from tunebench.workloads.prepare.pretrain import data_tensors, shape_of
+
+if TYPE_CHECKING:
+    from tunebench.workloads.compress.chain import Chains
+    from tunebench.workloads.compress.state import State
 
 #: What is being made, and how much of it is done (0..1).
 Progress = Callable[[str, float], None]
@@ -30,7 +44,7 @@ NO_TORCH = "chains train and look at networks on this host, and torch is not ins
 
 @dataclass
 class Compressed:
-    """What chains have given: blobs by task, label and base; the rows that cannot be, with the reason."""
+    """What chains and trunks have given: blobs by task, label and base; the rows that cannot be, with the reason."""
 
     blobs: dict[tuple[str, str, int], Blob] = field(default_factory=dict)
     impossible: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -45,7 +59,7 @@ def compress(
     progress: Progress | None = None,
     runners: Runners | None = None,
 ) -> Compressed:
-    """Run the chains of the workloads of one task.
+    """Run the chains of the workloads of one task, and write what of their networks an engine keeps frozen.
 
     A chain that cannot be is not an error: its rows are left out with the reason, the others run.
 
@@ -59,17 +73,19 @@ def compress(
     """
     nowhere = {row.key: RUNTIMES[row.runtime].nowhere for row in workloads if row.runtime}
     made = Compressed(impossible={key: reason for key, reason in nowhere.items() if reason})
-    rows = [workload for workload in workloads if workload.chain and not workload.aa_control]
+    changed = [workload for workload in workloads if workload.chain or workload.trunk]
+    rows = [workload for workload in changed if not workload.aa_control]
     if not rows:
         return made
     runners = {} if runners is None else runners
     total, done = len(rows) * len(prepared), 0
     for base, files in enumerate(prepared):
-        start = rows[0].params["compress"], files.data_sha256, files.weights_sha256, base
-        runner = runners.setdefault(json.dumps(start), _Runner(files, base, store))
+        start = rows[0].params.get("compress"), files.data_sha256, files.weights_sha256, base
+        runner = runners.setdefault(json.dumps(start), _Runner(files, str(rows[0].model), base, store))
         for row in rows:
             if progress is not None:
-                progress(f"compressing {row.task}: {row.label}", done / total)
+                doing = "compressing" if row.chain else "writing the trunk of"
+                progress(f"{doing} {row.task}: {row.label}", done / total)
             done += 1
             if row.key in made.impossible:
                 continue
@@ -78,28 +94,33 @@ def compress(
             except ImportError:
                 made.impossible[row.key] = NO_TORCH
             except (DataUnavailable, WorkloadError) as error:
-                made.impossible[row.key] = f"it cannot be compressed as asked: {error}"
+                asked = "be compressed as asked" if row.chain else "have its trunk written"
+                made.impossible[row.key] = f"it cannot {asked}: {error}"
             else:
                 made.blobs[(*row.key, base)] = Blob(name=f"{sha256}.tbx", sha256=sha256, path=path)
-    controls = (workload for workload in workloads if workload.chain and workload.aa_control)
-    for control in controls:
-        # An A/A control is its baseline once more, from the same bytes.
-        twin = next(row for row in rows if row.params == control.params and row.method == control.method)
-        if twin.key in made.impossible:
-            made.impossible[control.key] = made.impossible[twin.key]
-        for base in range(len(prepared)):
-            if (*twin.key, base) in made.blobs:
-                made.blobs[(*control.key, base)] = made.blobs[(*twin.key, base)]
+    for control in changed:
+        if control.aa_control:
+            _follow(made, control, rows, len(prepared))
     return made
+
+
+def _follow(made: Compressed, control: Workload, rows: Sequence[Workload], bases: int) -> None:
+    """Give an A/A control what its baseline has: it is the same once more, from the same bytes."""
+    twin = next(row for row in rows if row.params == control.params and row.method == control.method)
+    if twin.key in made.impossible:
+        made.impossible[control.key] = made.impossible[twin.key]
+    for base in range(bases):
+        if (*twin.key, base) in made.blobs:
+            made.blobs[(*control.key, base)] = made.blobs[(*twin.key, base)]
 
 
 class _Runner:
     """The chains of one task from one base; torch is imported only where an artefact is missing."""
 
-    def __init__(self, files: Prepared, base: int, store: Store | None) -> None:
-        self._files, self._base = files, base
+    def __init__(self, files: Prepared, model: str, base: int, store: Store | None) -> None:
+        self._files, self._model, self._base = files, model, base
         self._store = store
-        self._chains: object | None = None
+        self._chains: Chains | None = None
 
     def file_of(self, row: Workload, cache_dir: Path) -> tuple[Path, str]:
         """Return the file of a row's network and its SHA-256, made now if it is not there whole.
@@ -110,49 +131,66 @@ class _Runner:
             WorkloadError: a step cannot be done to this network.
         """
         settings = row.settings or Settings()
-        form = row.runtime or "start"
-        ident = identity(
-            row.chain, settings, form, str(self._base), self._files.data_sha256, self._files.weights_sha256
-        )
+        form = row.runtime or ("trunk" if row.trunk else "start")
+        parts = [form, str(self._base), self._files.data_sha256, self._files.weights_sha256]
+        if row.trunk:
+            parts += [row.trunk, *_head(row, self._start.graph).given]
+        ident = identity(row.chain, settings, *parts)
         path = cache_dir / f"{row.dataset}-{row.model}-{form}-{ident}.tbx".replace("/", "-").replace(":", "-")
         sha256 = _intact(path)
         if sha256 is None:
-            raw = self._made(row, settings, row.chain)
+            raw = self._made(row, settings)
             sha256 = _write(path, raw)
         return path, sha256
 
-    def _made(self, row: Workload, settings: Settings, steps: Sequence[Step]) -> bytes:
-        import torch
-
-        from tunebench.workloads.compress.chain import Chains, Domains
+    def _made(self, row: Workload, settings: Settings) -> bytes:
         from tunebench.workloads.compress.deployed import encoded, start_weights
-        from tunebench.workloads.compress.state import state_of
-        from tunebench.workloads.compress.train import part_of
+        from tunebench.workloads.compress.trunk import trunk_artefact
 
-        meta = {
+        meta: dict[str, Any] = {
             "dataset": row.dataset,
             "model": row.model,
             "seed": self._base,
             "parent_sha256": self._files.weights_sha256,
             "data_sha256": self._files.data_sha256,
-            "settings": row.params["compress"],
-            "made_with": f"torch {torch.__version__}",
         }
+        state = self._start
+        if row.chain:
+            import torch
+
+            meta |= {"settings": row.params["compress"], "made_with": f"torch {torch.__version__}"}
+            state = self._chains_of(row, settings).run(row.chain)
+        if row.trunk:
+            return trunk_artefact(state, _head(row, state.graph), row.chain, meta)
+        if row.runtime is None:
+            return start_weights(state, row.chain, meta)
+        return encoded(state, self._start, row.runtime, row.chain, meta)
+
+    @cached_property
+    def _start(self) -> State:
+        """Return the network that the chains begin from."""
+        from tunebench.workloads.compress.state import state_of
+
+        meta, weights = self._data.meta, artefact.read(str(self._files.weights))
+        return state_of(graph_of(self._model, shape_of(meta), meta["n_classes"]), weights)
+
+    @cached_property
+    def _data(self) -> artefact.Artefact:
+        return artefact.read(str(self._files.data))
+
+    def _chains_of(self, row: Workload, settings: Settings) -> Chains:
+        from tunebench.workloads.compress.chain import Chains, Domains
+        from tunebench.workloads.compress.train import part_of
+
         if self._chains is None:
-            data, weights = (artefact.read(str(path)) for path in (self._files.data, self._files.weights))
-            graph = graph_of(str(row.model), shape_of(data.meta), data.meta["n_classes"])
+            graph = self._start.graph
             source = self._source(row) if settings.source_steps else None
             domains = Domains(
-                part_of(data, "finetune", graph),
+                part_of(self._data, "finetune", graph),
                 part_of(source, "pretrain", graph) if source is not None else None,
             )
-            self._chains = Chains(state_of(graph, weights), domains, settings, self._base)
-        chains = self._chains
-        assert isinstance(chains, Chains)  # noqa: S101 - for the type: torch is imported late
-        state = chains.run(steps)
-        if row.runtime is None:
-            return start_weights(state, steps, meta)
-        return encoded(state, chains.base, row.runtime, steps, meta)
+            self._chains = Chains(self._start, domains, settings, self._base)
+        return self._chains
 
     def _source(self, row: Workload) -> artefact.Artefact:
         """Return the source domain's samples, which no board gets."""
@@ -164,6 +202,16 @@ class _Runner:
             )
         meta = {"n_classes": loaded.meta["n_classes"]}
         return artefact.decode(artefact.encode("data", meta, data_tensors(loaded, "pretrain")))
+
+
+def _head(row: Workload, graph: Graph) -> Head:
+    """Return what trains behind the trunk of a row's network.
+
+    Raises:
+        WorkloadError: the engine cannot keep such a trunk.
+    """
+    skips = parse_skips(row.params.get("skip_grid"), row.params.get("skip_blocks"))
+    return head_of(plan(method(row.method), graph, row.params["rank"], skips=skips), row.engine)
 
 
 #: Start of chains -> who runs them.

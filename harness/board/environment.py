@@ -72,8 +72,8 @@ def unable(
     if not interpreter.ok:
         return f"interpreter {name!r}: {interpreter.reason or 'it does not start'}"
     reason = _without_packages(workload, interpreter, name, probe)
-    if workload.runtime is not None:
-        reason = without_runtime(workload.runtime, interpreter, words, probe)
+    if runtime := workload.runtime or workload.trunk:
+        reason = without_runtime(runtime, interpreter, words, probe)
     if reason is not None:
         return reason
     if workload.device == "cuda" and not interpreter.cuda:

@@ -28,8 +28,9 @@ def without_runtime(
         return None
     python = interpreter.executable or name
     return (
-        f"runtime {runtime!r} needs the package {missing[0]}, which interpreter {name!r} does not have; on the board: "
-        f"{python} -m pip install {about.install}"
+        f"runtime {runtime!r} needs the package {missing[0]}, which interpreter {name!r} does not have; `tunebench setup "
+        f"BOARD --runtime {runtime}` brings it into an environment of its own, or on the board: {python} -m pip install "
+        f"{' '.join([about.install, *about.needs])}"
     )
 
 

@@ -110,8 +110,9 @@ def params(
             "--taken-mb",
             min=0,
             help="Of a board's memory: system, interpreter and torch (10^6 bytes); default "
-            f"{lab_memory.TAKEN_MB:g}, {lab_memory.NATIVE_TAKEN_MB:g} with --engine native, "
-            f"{lab_memory.TRANSFORMERS_TAKEN_MB:g} with transformers.",
+            "of the engine, e.g. "
+            + ", ".join(f"{taking.taken_mb:g} ({name})" for name, taking in lab_memory.TAKINGS.items())
+            + ".",
         ),
     ] = None,
     as_json: JsonFlag = False,
@@ -347,7 +348,7 @@ def _memory_lines(memory: dict[str, Any], *, texts: bool) -> list[str]:
     mb = {name: f"{value / 1e6:.1f}" for name, value in memory.items() if name.endswith("_b")}
     lines = [
         f"  memory        {mb['total_b']:>14} MB predicted at batch {memory['batch']}, interpreter and "
-        f"{'data' if memory['engine'] == 'native' else 'torch'} not in it",
+        f"{lab_memory.TAKINGS[memory['engine']].besides} not in it",
         f"    weights {mb['weights_b']}, state of {memory['optimizer']} {mb['optimiser_b']}, a step at its peak "
         f"{mb['step_b']} (kept activations {mb['saved_b']}, gradients {mb['gradients_b']})",
     ]

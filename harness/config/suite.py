@@ -35,7 +35,12 @@ from pathlib import Path
 from typing import Any
 
 from tunebench.harness.config.peft_file import peft_keys
-from tunebench.harness.config.suite_compress import chain_of, chain_params, transforms_of
+from tunebench.harness.config.suite_compress import (
+    chain_of,
+    chain_params,
+    start_of,
+    transforms_of,
+)
 from tunebench.harness.config.suite_schema import LEVELS, SUITE_FOLDER, Header, SuiteFile, WorkloadEntry
 from tunebench.harness.config.toml import read_toml, validate
 from tunebench.harness.errors import UsageError
@@ -110,6 +115,11 @@ class Workload:
     def needs_packages(self) -> tuple[str, ...]:
         """Return what the board's interpreter must have besides torch, by import name."""
         return self._engine.packages
+
+    @property
+    def trunk(self) -> str:
+        """Return the runtime in which its engine runs a network's frozen trunk; empty: it has none."""
+        return self._engine.trunk
 
     @property
     def needs_library(self) -> bool:
@@ -479,7 +489,7 @@ def _inferring(entry: WorkloadEntry, parsed: SuiteFile) -> list[Workload]:
 
 def _cells(entry: WorkloadEntry, parsed: SuiteFile) -> list[Workload]:
     header, transforms = parsed.suite, transforms_of(parsed.transform)
-    chain = chain_of("start", entry.start, transforms, parsed.compress.settings, None)
+    chain = start_of(entry.start, transforms, parsed.compress.settings, entry.trunk)
     from_chain = chain_params(parsed.compress, chain, None) if chain else {}
     cache = {"cache_dtype": entry.cache_dtype, "cache_budget_b": entry.cache_budget_b}
     options = {**entry.params, **{key: value for key, value in cache.items() if value is not None}}

@@ -161,18 +161,35 @@ def check_runtime_keys(
         raise ValueError(f'\'chains\' are missing: name = steps, e.g. chains = {{ "float" = ["{TUNE}"] }}')
 
 
+def start_of(
+    idents: Sequence[str], transforms: Mapping[str, Step], settings: Settings, trunk: str
+) -> tuple[Step, ...]:
+    """Return the steps that start weights go through.
+
+    Args:
+        trunk: the runtime in which the engine runs the frozen trunk; empty: it trains what the steps leave.
+
+    Raises:
+        ValueError: as :func:`chain_of`; or the fine-tuning is one of the steps.
+    """
+    if TUNE in idents:
+        raise ValueError(f"start: {TUNE!r} is what the methods do on the board; leave it out")
+    return chain_of("start", idents, transforms, settings, trunk or None)
+
+
 def chain_of(
     name: str, idents: Sequence[str], transforms: Mapping[str, Step], settings: Settings, runtime: str | None
 ) -> tuple[Step, ...]:
     """Return the steps of a chain.
+
+    Args:
+        runtime: which runs what the chain gives; None: methods fine-tune it.
 
     Raises:
         ValueError: an unknown id, an order that cannot be, or an end that the runtime does not run.
     """
     steps = []
     for ident in idents:
-        if ident == TUNE and runtime is None:
-            raise ValueError(f"start: {TUNE!r} is what the methods do on the board; leave it out")
         if ident == TUNE:
             steps.append(Step(TUNE, TUNE))
         elif ident in transforms:
@@ -187,7 +204,8 @@ def chain_of(
             continue
         if runtime is None:
             raise ValueError(
-                f"start: {step.ident!r} ({step.kind} {step.how}) writes numbers that nothing fine-tunes; leave it out"
+                f"start: {step.ident!r} ({step.kind} {step.how}) writes numbers that nothing fine-tunes; leave it out, "
+                "or take an engine whose frozen trunk a runtime runs"
             )
         if numbers not in RUNTIMES[runtime].numbers and not RUNTIMES[runtime].nowhere:
             able = [other for other, about in RUNTIMES.items() if numbers in about.numbers]

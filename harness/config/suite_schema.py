@@ -18,6 +18,7 @@ from tunebench.harness.config.suite_compress import (
     chain_of,
     check_equal_tuning,
     check_runtime_keys,
+    start_of,
     transforms_of,
 )
 from tunebench.targets.transport.traffic_shaping import PROFILES
@@ -336,6 +337,11 @@ class WorkloadEntry(_Strict):
         return self.module is not None or self.command is not None
 
     @property
+    def trunk(self) -> str:
+        """Return the runtime in which its engine runs a network's frozen trunk; empty: it has none."""
+        return engines.find_engine(self.engine).trunk
+
+    @property
     def training(self) -> Training:
         """Return how weights are updated."""
         return Training(**{key: getattr(self, key) for key in Training._fields})
@@ -415,9 +421,10 @@ class WorkloadEntry(_Strict):
     def _check_start(self, model: str) -> None:
         if not self.start:
             return
-        if self.engine != "torch":
+        if not engines.find_engine(self.engine).starts:
+            able = ", ".join(name for name, engine in engines.ENGINES.items() if engine.starts)
             raise ValueError(
-                f"engine {self.engine!r} does not begin from compressed weights; engines that do: torch"
+                f"engine {self.engine!r} does not begin from compressed weights; engines that do: {able}"
             )
         if find_model(model).task != "classify":
             raise ValueError(f"'start' compresses classifiers of images; model {model!r} is none")
@@ -560,7 +567,7 @@ class SuiteFile(_Strict):
                 chain_of(name, idents, transforms, settings, entry.runtime)
             check_equal_tuning(entry.chains)
             if entry.start:
-                chain_of("start", entry.start, transforms, settings, None)
+                start_of(entry.start, transforms, settings, entry.trunk)
         used = any(entry.chains or entry.start for entry in self.workload)
         if not used and (self.transform or "compress" in self.model_fields_set):
             raise ValueError("[compress] and [[transform]] go with a workload that has 'runtime' or 'start'")

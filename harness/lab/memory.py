@@ -17,6 +17,8 @@ from typing import Any, Literal
 from tunebench.harness.errors import UsageError
 from tunebench.targets.boards import BOARDS, BoardModel
 from tunebench.workloads.engines.native import memory as native_memory
+from tunebench.workloads.engines.onnxruntime_head import NAME as HEAD
+from tunebench.workloads.engines.onnxruntime_head import memory as head_memory
 from tunebench.workloads.methods import memory as step_memory
 from tunebench.workloads.methods.plan import Plan
 from tunebench.workloads.models import UnsupportedModel
@@ -31,8 +33,12 @@ TAKEN_MB = 430.0
 NATIVE_TAKEN_MB = 223.0
 #: The same with torch and transformers loaded (250 measured).
 TRANSFORMERS_TAKEN_MB = 451.0
+#: The same with onnxruntime and numpy loaded (55 measured).
+HEAD_TAKEN_MB = 256.0
 #: Of the native engine: allocator and start of the process, beside what is predicted.
 NATIVE_MORE_B = 4_000_000
+#: Of ONNX Runtime, beside what is predicted: its session, kernels, weights in another order, its allocator's slack.
+HEAD_MORE_B = 32_000_000
 ALL = "all"
 _GIB = 1 << 30
 
@@ -66,12 +72,14 @@ class Taking:
         step_factor: the most that a step was seen to take of what is predicted.
         more_b: the most that was seen beside it, once a process.
         taken_mb: of a board's memory, what is not ours (10^6 bytes): system and interpreter, with the engine loaded.
+        besides: what a prediction has not in it, besides the interpreter.
     """
 
     predict: Callable[[Plan, int, int], step_memory.Memory]
     step_factor: float
     more_b: int
     taken_mb: float
+    besides: str = "torch"
 
     def safe_b(self, memory: step_memory.Memory) -> int:
         """Return the bytes that a process takes at most beyond the interpreter, by all measurements so far."""
@@ -87,10 +95,15 @@ def _native(plan: Plan, batch: int, state_floats: int) -> step_memory.Memory:
     return native_memory.predict(plan, batch, state_floats=state_floats)
 
 
+def _head(plan: Plan, batch: int, state_floats: int) -> step_memory.Memory:
+    return head_memory.predict(plan, batch, state_floats=state_floats)
+
+
 #: engine -> what it takes
 TAKINGS: Mapping[str, Taking] = {
     "torch": Taking(_torch, STEP_FACTOR, PROCESS_MORE_B, TAKEN_MB),
-    "native": Taking(_native, 1.0, NATIVE_MORE_B, NATIVE_TAKEN_MB),
+    "native": Taking(_native, 1.0, NATIVE_MORE_B, NATIVE_TAKEN_MB, "data"),
+    HEAD: Taking(_head, 1.0, HEAD_MORE_B, HEAD_TAKEN_MB, "data"),
     "transformers": Taking(_torch, STEP_FACTOR, PROCESS_MORE_B, TRANSFORMERS_TAKEN_MB),
 }
 

@@ -14,6 +14,7 @@ import pytest
 from tunebench import workloads
 from tunebench.harness.artifacts.gather import travelling_workloads
 from tunebench.workloads.deploy import RUNTIMES
+from tunebench.workloads.engines import ENGINES
 
 ROOT = Path(workloads.__file__).parent
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "own"
@@ -92,6 +93,12 @@ def test_boards_import_the_standard_library_torch_and_ourselves_only():
         # What a runtime's module imports is what it registers; it is imported on boards that have it.
         runtimes = [
             runtime for runtime in RUNTIMES.values() if file == ROOT / "deploy" / f"{runtime.module}.py"
+        ]
+        # So is what an engine imports whose trunk a runtime runs.
+        runtimes += [
+            RUNTIMES[engine.trunk]
+            for engine in ENGINES.values()
+            if engine.trunk and file.parent.name == engine.network.split(".")[-2]
         ]
         allowed = ours.union(*(runtime.packages for runtime in runtimes))
         for node in ast.walk(ast.parse(file.read_text())):

@@ -58,6 +58,9 @@ TRANSFORMS: dict[tuple[str, str], Transform] = {
     ("factorize", "svd"): Transform("factorize_svd", "network", True, "a layer becomes two of low rank"),
     ("factorize", "cp"): Transform("factorize_cp", "network", True, "a convolution becomes three"),
     ("distil", "soft"): Transform("distil_soft", "network", True, "a teacher's softened classes are learnt"),
+    ("distil", "feature"): Transform(
+        "distil_feature", "network", True, "what a teacher's blocks give is learnt"
+    ),
     ("share", "kmeans"): Transform("share_kmeans", "final", False, "weights share a few values"),
     ("cast", "float16"): Transform("cast_float16", "final", False, "weights are written in 16 bits"),
     ("quantize", "static"): Transform(

@@ -25,16 +25,16 @@ Form = Callable[[State, str], Mapping[str, artefact.Tensor]]
 
 
 def _onnx(state: State, name: str) -> Mapping[str, artefact.Tensor]:
-    return {name: _bytes(onnx_bytes(state))}
+    return {name: byte_tensor(onnx_bytes(state))}
 
 
 def _tflite(state: State, name: str) -> Mapping[str, artefact.Tensor]:
-    return {name: _bytes(tflite_bytes(state))}
+    return {name: byte_tensor(tflite_bytes(state))}
 
 
 def _ncnn(state: State, name: str) -> Mapping[str, artefact.Tensor]:
     param, weights = ncnn_files(state)
-    return {name: _bytes(weights), f"{name}.param": _bytes(param)}
+    return {name: byte_tensor(weights), f"{name}.param": byte_tensor(param)}
 
 
 def _tensors(state: State, name: str) -> Mapping[str, artefact.Tensor]:
@@ -117,5 +117,6 @@ def weight_tensors(state: State) -> dict[str, artefact.Tensor]:
     }
 
 
-def _bytes(raw: bytes) -> artefact.Tensor:
+def byte_tensor(raw: bytes) -> artefact.Tensor:
+    """Return a file as an artefact holds it."""
     return artefact.Tensor("uint8", (len(raw),), raw)

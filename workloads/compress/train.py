@@ -6,7 +6,7 @@ one thread, so that the same build of torch gives the same bits again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -15,11 +15,13 @@ import numpy as np
 
 from tunebench.workloads import artefact, seeds
 from tunebench.workloads.compress.state import Array, State
-from tunebench.workloads.models.graph import INPUT, Graph
+from tunebench.workloads.models.graph import INPUT, Graph, shapes_of
 
 _WEIGHT_DECAY, _CLIP = 1e-2, 5.0
 #: samples that are looked at together
 _LOOK = 100
+#: a teacher's block whose values are all zero has no unit
+_LEAST_SQUARE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,14 @@ class Soft(NamedTuple):
     logits: Array
     temperature: float
     alpha: float
+
+
+class Hints(NamedTuple):
+    """A teacher's blocks in the loss: weight times the mean distance of their values, see :func:`_apart`."""
+
+    teacher: State
+    names: tuple[str, ...]
+    weight: float
 
 
 def part_of(data: artefact.Artefact, name: str, graph: Graph) -> Part:
@@ -103,6 +113,7 @@ def trained(
     rate: float,
     seed: int,
     soft: Soft | None = None,
+    hints: Hints | None = None,
     price: float = 0.0,
 ) -> State:
     """Return the network after so many steps on a part; zeros that are masked stay zeros.
@@ -114,6 +125,7 @@ def trained(
         steps, batch, rate: of the training.
         seed: of the order of samples.
         soft: a teacher's part in the loss.
+        hints: what a teacher's blocks give, in the loss.
         price: of the sum of the sizes of all weights, in the loss.
     """
     if steps < 1:
@@ -131,13 +143,20 @@ def trained(
             if name in state.masks
         ]
         weights = [place for name, place in places(network) if name.endswith(".weight")]
-        optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=_WEIGHT_DECAY)
+        teacher, maps = _hinted(torch, state.graph, hints, seed)
+        learning = [*network.parameters(), *maps.values()]
+        optimiser = torch.optim.AdamW(learning, lr=rate, weight_decay=_WEIGHT_DECAY)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         labels = torch.from_numpy(part.y.astype(np.int64))
         for rows in _batches(len(part), batch, seed, steps):
             index = np.array(rows)
-            logits = network.run({INPUT: torch.from_numpy(part.take(index).inputs)}, state.graph.outputs)[0]
+            given = {INPUT: torch.from_numpy(part.take(index).inputs)}
+            logits, *values = network.run(given, (state.graph.outputs[0], *(hints.names if hints else ())))
             loss = functional.cross_entropy(logits, labels[index])
+            if hints is not None:
+                with torch.no_grad():
+                    wanted = teacher.run(given, hints.names)
+                loss = loss + hints.weight * _apart(torch, hints.names, values, wanted, maps)
             if soft is not None:
                 loss = (1 - soft.alpha) * loss + soft.alpha * _distance(torch, logits, soft, index)
             if price:
@@ -146,7 +165,7 @@ def trained(
                 break
             optimiser.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
+            torch.nn.utils.clip_grad_norm_(learning, _CLIP)
             optimiser.step()
             schedule.step()
             with torch.no_grad():
@@ -154,6 +173,36 @@ def trained(
                     place.mul_(mask)
         tensors = {name: place.detach().numpy().copy() for name, place in places(network)}
     return replace(state, tensors=tensors)
+
+
+def _hinted(torch: Any, graph: Graph, hints: Hints | None, seed: int) -> tuple[Any, dict[str, Any]]:
+    """Return the teacher's network, and of each block with other channels than the teacher's a 1x1 map to them."""
+    if hints is None:
+        return None, {}
+    teacher = _network(torch, hints.teacher)
+    teacher.eval()
+    ours, theirs = shapes_of(graph), shapes_of(hints.teacher.graph)
+    maps = {}
+    for name in hints.names:
+        n_in, n_out = ours[name][0], theirs[name][0]
+        if n_in != n_out:
+            start = seeds.kaiming_uniform(n_in * n_out, n_in, seed, f"hint {name}")
+            maps[name] = torch.tensor(start).reshape(n_out, n_in).requires_grad_(True)
+    return teacher, maps
+
+
+def _apart(
+    torch: Any, names: Sequence[str], values: Sequence[Any], wanted: Sequence[Any], maps: dict[str, Any]
+) -> Any:
+    """Return the mean over blocks of the squared distance of their values, each in units of the teacher's mean square."""
+    from torch.nn import functional
+
+    parts = []
+    for name, ours, theirs in zip(names, values, wanted, strict=True):
+        mapped = torch.einsum("oi,bi...->bo...", maps[name], ours) if name in maps else ours
+        scale = theirs.square().mean().clamp_min(_LEAST_SQUARE)
+        parts.append(functional.mse_loss(mapped, theirs) / scale)
+    return torch.stack(parts).mean()
 
 
 def _distance(torch: Any, logits: Any, soft: Soft, index: Array) -> Any:

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: one thread pool of the asked size, one call at a time."""
+"""ONNX Runtime on the CPU, one call at a time."""
 
 import json
 import os
@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from tunebench.workloads.artefact import Artefact
 from tunebench.workloads.deploy.model import Model, Share
+from tunebench.workloads.engines.onnxruntime_head.opened import open_session
 
 #: ops that compute in whole numbers whatever their inputs are called
 _INT8 = ("QLinear", "QGemm", "QAttention", "ConvInteger", "MatMulInteger", "DynamicQuantizeMatMul")
@@ -51,18 +52,7 @@ def load(artefact: Artefact, which: str, threads: int) -> Optional[OnnxModel]:
 
 
 def _session(artefact: Artefact, which: str, threads: int, profile: Optional[str]) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3
-    if profile is not None:
-        options.enable_profiling = True
-        options.profile_file_prefix = profile
-    raw = bytes(artefact.need(which).data)
-    return onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
+    return open_session(bytes(artefact.need(which).data), threads, profile)
 
 
 def profiled(artefact: Artefact, threads: int, folder: str, samples: List[Any]) -> Optional[Share]:

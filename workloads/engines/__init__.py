@@ -57,6 +57,9 @@ class Engine(NamedTuple):
         text: module that trains transformers, models of texts; "" if none does.
         packages: what the board's interpreter must have besides torch, by import name.
         dtypes: number formats that it computes in.
+        trunk: of :data:`tunebench.workloads.deploy.RUNTIMES` that in which a network's frozen trunk runs: the host writes
+            its file, the board must have it; "" if the engine runs the network itself.
+        starts: it begins from start weights that transforms have changed.
     """
 
     chain: str = ""
@@ -76,6 +79,8 @@ class Engine(NamedTuple):
     text: str = ""
     packages: Tuple[str, ...] = ()
     dtypes: Tuple[str, ...] = (FLOAT32,)
+    trunk: str = ""
+    starts: bool = False
 
     def module_for(self, model: str) -> str:
         """Return the module that trains a model; "" if none does."""
@@ -94,6 +99,7 @@ class Engine(NamedTuple):
 
 
 _HERE = "tunebench.workloads.engines."
+_CLASSIFIERS = tuple(name for name in NETWORKS if MODELS[name].task == "classify")
 #: name -> engine
 ENGINES: Dict[str, Engine] = {
     "torch": Engine(
@@ -102,11 +108,12 @@ ENGINES: Dict[str, Engine] = {
         needs_torch=True,
         abilities=tuple(ABILITIES),
         training=("optimizer", "schedule", "clip", "weight_decay", "batchnorm", "head", "lora_plus"),
+        starts=True,
     ),
     "native": Engine(
         _HERE + "native",
         _HERE + "native.network",
-        models=("mlp",) + tuple(name for name in NETWORKS if MODELS[name].task == "classify"),
+        models=("mlp",) + _CLASSIFIERS,
         devices=("cpu",),
         max_threads=1,
         library=True,
@@ -117,6 +124,17 @@ ENGINES: Dict[str, Engine] = {
         abilities=("block-skips", "frozen-extractors"),
         frozen_trunk=True,
         adapters=_HERE + "native.net",
+    ),
+    "onnxruntime-head": Engine(
+        network=_HERE + "onnxruntime_head.session",
+        models=_CLASSIFIERS,
+        devices=("cpu",),
+        training=("optimizer", "schedule", "clip", "weight_decay", "lora_plus"),
+        limits="classifiers of images whose trunk stays frozen, on the CPU",
+        abilities=("block-skips",),
+        frozen_trunk=True,
+        trunk="onnxruntime",
+        starts=True,
     ),
     "transformers": Engine(
         text=_HERE + "transformers.session",

@@ -452,6 +452,14 @@ def _moving_b(plan: Plan, step: _Step) -> int:
     return step.bytes_of(plan.graph.shape) + _FLOAT_B * largest_part
 
 
+def forward_b(plan: Plan, batch: int) -> int:
+    """Return the most bytes that live at once while a plan's network runs forward and nothing of it is kept."""
+    forward = _Step(plan._replace(cached=()), batch)
+    forward.needs_grad = set()
+    forward.forward()
+    return forward.tape.peak_b
+
+
 def predict(plan: Plan, batch: int, n_train: Optional[int] = None, state_floats: int = 0) -> Memory:
     """Predict a training step's memory; without steps that of re-estimating statistics, which runs batches forward.
 
@@ -477,10 +485,7 @@ def predict(plan: Plan, batch: int, n_train: Optional[int] = None, state_floats:
         step.backward()
         peak_b = max(step.tape.peak_b, _moving_b(plan, step))
     if plan.caches:  # the first epoch runs the trunk, too, and keeps nothing of it
-        fill = _Step(plan._replace(cached=()), batch)
-        fill.needs_grad = set()
-        fill.forward()
-        peak_b = max(peak_b, fill.tape.peak_b)
+        peak_b = max(peak_b, forward_b(plan, batch))
     return Memory(
         weights_b=_FLOAT_B * (amount.total + statistics),
         gradients_b=_FLOAT_B * amount.trainable * (plan.gradient == BACKWARD),

@@ -4,7 +4,7 @@ One description serves counting (no torch needed, also on the host) and every en
 belongs to it: convolution, BatchNorm, activation.
 """
 
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from tunebench.workloads.errors import WorkloadError
 
@@ -185,6 +185,19 @@ def madds(node: Node, shapes: Dict[str, Tuple[int, ...]]) -> int:
     if node.op in ("project", "unembed"):
         return product(node.shape) * node.channels_in
     return node.n_weights
+
+
+def nodes_for(graph: Graph, wanted: Sequence[str]) -> List[Node]:
+    """Return the nodes that some others are computed from, themselves included, in order of execution."""
+    by_name = {node.name: node for node in graph.nodes}
+    names: Set[str] = set()
+    todo = list(wanted)
+    while todo:
+        name = todo.pop()
+        if name != INPUT and name not in names:
+            names.add(name)
+            todo += by_name[name].inputs
+    return [node for node in graph.nodes if node.name in names]
 
 
 def shapes_of(graph: Graph) -> Dict[str, Tuple[int, ...]]:

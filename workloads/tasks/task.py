@@ -19,7 +19,7 @@ Images are bytes, scaled to 0..1 by the engine: ``PART_x`` uint8 (n, c, h, w), a
 import math
 from typing import Dict, Iterable, List, NamedTuple, Tuple
 
-from tunebench.workloads.artefact import Artefact, ArtefactError, Tensor, tensor
+from tunebench.workloads.artefact import TRUNK, Artefact, ArtefactError, Tensor, tensor
 from tunebench.workloads.methods import table
 from tunebench.workloads.methods.plan import Plan, plan
 from tunebench.workloads.models import MODELS, graph_of
@@ -130,6 +130,8 @@ def _planned(spec: Spec, row: table.Method, graph: Graph, data: Artefact, weight
     )
     applied = applied._replace(dtype=spec.dtype, accumulate=spec.training.accumulate)
     for name, needed in weight_shapes(graph):
+        if weights.kind == TRUNK and name not in weights.tensors:
+            continue  # it is within the program that an engine runs
         given = weights.need(name).shape
         if given != needed:
             raise ArtefactError(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tunebench.harness.board.environment import unable
 from tunebench.harness.board.runtimes import without_runtime
+from tunebench.harness.config.suite import load_suite
 from tunebench.targets.client.replies import Interpreter, Probe
 
 
@@ -23,7 +25,8 @@ def interpreter(python: str = "3.11.2", packages: list[str] | None = None) -> In
     [
         (interpreter(packages=["numpy", "onnxruntime"]), probe(), None),
         (interpreter(packages=None), probe(), None),
-        (interpreter(packages=["numpy"]), probe(), "/usr/bin/python3 -m pip install onnxruntime"),
+        (interpreter(packages=["numpy"]), probe(), "/usr/bin/python3 -m pip install onnxruntime numpy"),
+        (interpreter(packages=["numpy"]), probe(), "`tunebench setup BOARD --runtime onnxruntime` brings it"),
         (interpreter(packages=["numpy", "onnxruntime"]), probe("armv7l"), "no wheel for armv7l"),
         (interpreter("3.8.10", ["numpy"]), probe(), "need Python 3.10, this is 3.8"),
         (interpreter(packages=["numpy"]), probe(libc="glibc 2.27"), "need glibc 2.28"),
@@ -57,6 +60,22 @@ def test_a_probe_looks_for_the_packages_of_every_runtime():
     wanted = {package for name, about in RUNTIMES.items() if name != "torch" and not about.nowhere
               for package in about.packages}  # fmt: skip
     assert [package for package in sorted(wanted) if f'"{package}"' not in _ASK] == []
+
+
+@pytest.mark.parametrize(
+    ("packages", "machine", "words"),
+    [
+        (["numpy", "onnxruntime"], "aarch64", None),
+        (["numpy"], "aarch64", "`tunebench setup BOARD --runtime onnxruntime` brings it"),
+        (["numpy", "onnxruntime"], "armv7l", "no wheel for armv7l"),
+    ],
+)
+def test_an_engine_whose_trunk_runs_in_a_runtime_needs_it_and_no_torch(packages, machine, words):
+    rows = [row for row in load_suite("torch-free").workloads if row.engine == "onnxruntime-head"]
+    assert len({row.task for row in rows}) == 2
+    for row in rows:
+        reason = unable(row, interpreter(packages=packages), ["python3"], probe=probe(machine))
+        assert (reason is None) if words is None else words in str(reason)
 
 
 def test_torch_as_a_runtime_needs_a_torch_that_works():

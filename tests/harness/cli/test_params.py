@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tunebench.harness.cli.app import app
-from tunebench.harness.cli.params import count
+from tunebench.harness.cli.params import count, table
 from tunebench.harness.errors import UsageError
 from tunebench.workloads.tasks.training import OPTIMIZERS
 
@@ -125,6 +125,25 @@ def test_the_native_engines_memory_hardly_grows_with_the_batch_and_fits_where_to
     assert native["boards"][0]["batch_safe"] > 10 * torch["boards"][0]["batch_safe"]
     own = count("mobilenetv2", "skip2-lora", 4, board="all", taken_mb=7, engine="native", **keys)["memory"]
     assert own["taken_mb"] == 7
+
+
+def test_a_head_in_numpy_is_predicted_beside_the_runtime_that_a_board_has_loaded():
+    keys = {
+        "size": 64,
+        "batch": 20,
+        "classes": 2,
+        "board": "raspberry-pi-zero-2-w",
+        "engine": "onnxruntime-head",
+    }
+    counted = count("mobilenetv2", "skip2-lora", 4, **keys)
+    memory = counted["memory"]
+    assert (memory["engine"], memory["taken_mb"], memory["boards"][0]["fits"]) == (
+        "onnxruntime-head",
+        256.0,
+        "yes",
+    )
+    assert 2 * 4 * 2_200_000 < memory["weights_b"] < memory["total_b"] < 26e6
+    assert "data not in it" in table(counted)
 
 
 @pytest.mark.parametrize(

@@ -177,12 +177,36 @@ def test_methods_may_begin_from_compressed_weights_in_a_task_of_their_own(tmp_pa
     assert rows[0].params["start"][0]["id"] == "half"
 
 
+def test_a_frozen_trunk_may_begin_in_8_bits_where_a_runtime_runs_it(tmp_path):
+    text = START.replace('["ft-all", "lora-last"]', '["ft-last-cached", "skip2-lora"]')
+    rows = load(tmp_path, text.replace('["half"]', '["half", "int8"]\nengine = "onnxruntime-head"')).workloads
+    assert {row.task for row in rows} == {
+        "mnist/resnet-small from half+int8 [onnxruntime-head cpu x1 float32]"
+    }
+    assert {row.trunk for row in rows} == {"onnxruntime"}
+    assert not any(row.needs_torch for row in rows)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
         ('start = ["half"]', 'start = ["half", "tune"]', "'tune' is what the methods do on the board"),
         ('start = ["half"]', 'start = ["int8"]', "writes numbers that nothing fine-tunes"),
-        ('start = ["half"]', 'start = ["half"]\nengine = "native"', "does not begin from compressed weights"),
+        (
+            'start = ["half"]',
+            'start = ["half"]\nengine = "native"',
+            "does not begin from compressed weights; engines that do: torch, onnxruntime-head",
+        ),
+        (
+            'start = ["half"]',
+            'start = ["half", "tune"]\nengine = "onnxruntime-head"',
+            "'tune' is what the methods do on the board",
+        ),
+        (
+            'start = ["half"]',
+            'engine = "onnxruntime-head"\nlora_plus = 2.0\nbatchnorm = "reestimated"',
+            "engine 'onnxruntime-head' does not have batchnorm = 'reestimated'",
+        ),
     ],
 )
 def test_a_start_that_cannot_be_is_refused(tmp_path, old, new, words):

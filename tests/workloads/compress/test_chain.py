@@ -13,9 +13,10 @@ from tunebench.workloads.compress.chain import Chains, Domains, float_parent
 from tunebench.workloads.compress.deployed import encoded
 from tunebench.workloads.compress.forms.onnx_writer import onnx_bytes
 from tunebench.workloads.compress.keys import settled
-from tunebench.workloads.compress.state import Numbers
+from tunebench.workloads.compress.state import Numbers, State, TransformError
 from tunebench.workloads.compress.steps import Settings, Step, check_order, identity
-from tunebench.workloads.compress.train import Part, logits_of, trained
+from tunebench.workloads.compress.train import Part, _values, logits_of, trained
+from tunebench.workloads.compress.transforms.distil_feature import shared_blocks
 
 SETTINGS = Settings(source_steps=6, batch=8, tune_epochs=1, tune_batch=8, rates=(0.01, 0.001), calibration=8)
 TUNE = Step("tune", "tune")
@@ -117,6 +118,53 @@ def test_every_weight_of_a_changed_network_is_reached_by_training(kind):
     after = trained(changed, domains(state).finetune, steps=2, batch=8, rate=0.01, seed=0)
     still = [name for name, values in after.tensors.items() if np.array_equal(values, changed.tensors[name])]
     assert still == []
+
+
+def apart(state: State, teacher: State, names: tuple[str, ...]) -> float:
+    """Return how far the blocks of two networks of one shape are from each other."""
+    x = samples(teacher, 24)
+    pairs = zip(_values(state, x, names), _values(teacher, x, names), strict=True)
+    return float(np.mean([((ours - theirs) ** 2).mean() / (theirs**2).mean() for ours, theirs in pairs]))
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("model", ["cnn", "mlp"])
+def test_a_teachers_blocks_pull_those_of_the_network_towards_theirs(model):
+    part = context(network(model)).source
+    # Trained long enough that BatchNorm's statistics are those of the samples.
+    teacher = trained(network(model), part, steps=60, batch=8, rate=0.003, seed=0)
+    start = replace(teacher, tensors={**teacher.tensors, **network(model, seed=9).tensors})
+    about = replace(context(teacher), teacher=teacher, rate=0.003)
+    hinted = TRANSFORMS["distil", "feature"].load().apply(start, {"steps": 60, "weight": 10.0}, about)
+    plain = trained(start, part, steps=60, batch=8, rate=0.003, seed=0)
+    names = shared_blocks(teacher.graph, teacher.graph)
+    assert len(names) == 2
+    assert apart(hinted, teacher, names) < 0.7 * apart(plain, teacher, names)
+    assert apart(teacher, teacher, names) == 0.0
+
+
+@pytest.mark.torch
+def test_a_pruned_network_meets_its_teachers_blocks_through_maps_and_gives_the_same_bits_again():
+    teacher = network("resnet-small")
+    pruned = TRANSFORMS["prune", "structured"].load().apply(teacher, PRUNE.keys, context(teacher))
+    assert len(shared_blocks(pruned.graph, teacher.graph)) == 7
+    keys = {"steps": 2, "weight": 1.0}
+    once, again = (
+        TRANSFORMS["distil", "feature"].load().apply(pruned, keys, context(teacher)) for _ in range(2)
+    )
+    still = [name for name, values in once.tensors.items() if np.array_equal(values, pruned.tensors[name])]
+    assert still == [], "a gradient reaches every weight"
+    assert all(np.array_equal(values, again.tensors[name]) for name, values in once.tensors.items())
+    assert set(once.tensors) == set(pruned.tensors), "the maps are thrown away"
+
+
+@pytest.mark.torch
+def test_a_teachers_blocks_take_their_steps_of_the_chains_and_need_some():
+    state = network("cnn")
+    log = Chains(state, domains(state), SETTINGS, seed=3).run([step("distil", "feature", steps=4), TUNE]).log
+    assert [entry["steps"] for entry in log[:2]] == [2, 4]
+    with pytest.raises(TransformError, match="give it 'steps'"):
+        TRANSFORMS["distil", "feature"].load().apply(state, {"steps": 0, "weight": 1.0}, context(state))
 
 
 @pytest.mark.torch

@@ -11,10 +11,13 @@ import pytest
 
 from tests.workloads.compress.networks import SMALL, network, samples
 from tests.workloads.compress.test_transforms import applied
-from tunebench.workloads.compress.forms.onnx_writer import onnx_bytes, uint8_of
+from tunebench.workloads.compress.forms.onnx_writer import onnx_bytes, trunk_bytes, uint8_of
 from tunebench.workloads.compress.state import Numbers, State, TransformError
 from tunebench.workloads.compress.train import logits_of, ranges_of
+from tunebench.workloads.methods.skips import Skips, with_skips
+from tunebench.workloads.models.graph import Builder, nodes_for, weight_shapes
 
+torch = pytest.importorskip("torch", reason="torch is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the reference runtime: pip install onnxruntime")
 
 pytestmark = pytest.mark.torch
@@ -52,6 +55,28 @@ def test_a_changed_network_is_written_as_torch_runs_it(kind, how):
     state = applied(network("resnet-small"), kind, how)
     x = samples(state)
     assert np.abs(outputs(onnx_bytes(state), x) - logits_of(state, x)).max() < 1e-4
+
+
+@pytest.mark.parametrize("side", [7, 8])
+def test_a_trunk_gives_each_value_that_is_asked_for_also_means_over_a_grid(side):
+    """7 does not part by two: torch's windows overlap then."""
+    builder = Builder("grid", "classify", (1, side, side))
+    builder.conv("stem", "input", 4, norm=False)
+    builder.end_block("stem")
+    builder.linear("classifier", builder.avgpool("pool", "stem"), 3)
+    graph = with_skips(builder.graph("classifier"), 2, Skips("2x2"))
+    random = np.random.default_rng(3)
+    tensors = {name: random.standard_normal(shape).astype("f") for name, shape in weight_shapes(graph)}
+    wanted = ("skip_stem_pool", "classifier")
+    trunk = State(graph._replace(nodes=tuple(nodes_for(graph, wanted)), outputs=wanted), tensors)
+    x = samples(trunk, 1)
+    given = session(trunk_bytes(trunk)).run(None, {"input": x})
+    stem = (torch.from_numpy(item) for item in (x, tensors["stem.weight"], tensors["stem.bias"]))
+    maps = torch.relu(torch.nn.functional.conv2d(*stem, padding=1))
+    assert given[0] == pytest.approx(
+        torch.nn.functional.adaptive_avg_pool2d(maps, 2).reshape(1, -1).numpy(), abs=1e-5
+    )
+    assert given[1].shape == (1, 3)
 
 
 def forms(state: State) -> dict[str, State]:

@@ -18,7 +18,13 @@ from tunebench.workloads.models.graph_json import from_json, to_json
 
 #: transform -> keys that must be given
 KEYS = {("prune", "structured"): {"ratio": 0.5}, ("prune", "magnitude"): {"ratio": 0.8}}
-TRAINED = (("distil", "soft"), ("quantize", "static"), ("prune", "gradual"), ("sparsify", "l1"))
+TRAINED = (
+    ("distil", "soft"),
+    ("distil", "feature"),
+    ("quantize", "static"),
+    ("prune", "gradual"),
+    ("sparsify", "l1"),
+)
 UNTRAINED = [key for key in TRANSFORMS if key not in TRAINED]
 
 

@@ -64,18 +64,18 @@ class OnnxFile:
         self._taken += 1
         return f"{op.lower()}.{self._taken}"
 
-    def encode(self, given: tuple[str, Sequence[int]], wanted: tuple[str, Sequence[int]]) -> bytes:
+    def encode(self, given: tuple[str, Sequence[int]], *wanted: tuple[str, Sequence[int]]) -> bytes:
         """Return the bytes of the file.
 
         Args:
-            given, wanted: names and shapes of the input and the output, both float32.
+            given, wanted: names and shapes of the input and of each output, all float32.
         """
         graph = (
             b"".join(blob(1, node) for node in self._nodes)
             + blob(2, self.name)
             + b"".join(blob(5, constant) for constant in self._constants.values())
             + blob(11, _value(*given))
-            + blob(12, _value(*wanted))
+            + b"".join(blob(12, _value(*output)) for output in wanted)
         )
         return whole(1, _IR) + blob(2, "tunebench") + blob(7, graph) + blob(8, blob(1, "") + whole(2, OPSET))
 

@@ -1,6 +1,7 @@
 """Write a network as ONNX: in float32, in float16, with fixed scales of int8 (QDQ), or with scales found at run time.
 
-One input, one output, batch 1: what a repetition calls. BatchNorm is folded into its layer.
+One input, one output, batch 1: what a repetition calls. A trunk has an output for each value that it gives. BatchNorm is
+folded into its layer.
 
 Fixed scales: weights int8 for each output channel, symmetric; activations uint8 for each tensor. Every value that a layer
 reads is quantised once where it is made. A pooling, a slice and a flattening have their input's scale: else a runtime
@@ -9,7 +10,7 @@ would compute them in float32 between two conversions (measured: SqueezeNet 0.07
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -30,7 +31,6 @@ def check_writable(graph: Graph) -> None:
     Raises:
         TransformError: names the node.
     """
-    check_one_output(graph)
     for node in graph.nodes:
         if node.op not in _OPS:
             raise TransformError(
@@ -57,15 +57,30 @@ def onnx_bytes(state: State) -> bytes:
     Raises:
         TransformError: a node that cannot be written, or calibration has not seen it.
     """
+    check_one_output(state.graph)
     check_writable(state.graph)
-    return _Writer(state).bytes()
+    return _Writer(state, [OUTPUT]).bytes()
+
+
+def trunk_bytes(state: State) -> bytes:
+    """Return a network's frozen part as the bytes of an ONNX file with an output for each of its graph's, in their order.
+
+    Each is a float32 value that no node of the graph reads.
+
+    Raises:
+        TransformError: a node that cannot be written, or calibration has not seen it.
+    """
+    check_writable(state.graph)
+    return _Writer(state, [f"{name}.out" for name in state.graph.outputs]).bytes()
 
 
 class _Writer:
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, names: Sequence[str]) -> None:
         self.state, self.graph = state, state.graph
         self.file = OnnxFile(state.graph.name)
         self.shapes = shapes_of(state.graph)
+        #: node whose value is an output -> the output's name
+        self.outputs = dict(zip(state.graph.outputs, names, strict=True))
         self.kind = state.numbers.kind
         self.half = self.kind == "float16"
         self.fixed = self.kind == "int8-static"
@@ -85,16 +100,17 @@ class _Writer:
             source = self.file.node("Cast", [INPUT], "input16", to=10)
         self.values[INPUT] = self._quantised(INPUT, source) if self.fixed else source
         for node in self.graph.nodes:
-            last = node.name == self.graph.outputs[0]
-            name = OUTPUT if last and not self.half else node.name
+            last = node.name in self.outputs
+            name = self.outputs[node.name] if last and not self.half else node.name
             written = self._layers[node.op](node, [self.values[source] for source in node.inputs], name)
             self.values[node.name] = (
                 written if last or not self.fixed else self._quantised(node.name, written)
             )
-        if self.half:
-            self.file.node("Cast", [self.values[self.graph.outputs[0]]], OUTPUT, to=1)
-        shape = self.shapes[self.graph.outputs[0]]
-        return self.file.encode((INPUT, (1, *self.graph.shape)), (OUTPUT, (1, *shape)))
+        for node_name, output in self.outputs.items():
+            if self.half:
+                self.file.node("Cast", [self.values[node_name]], output, to=1)
+        wanted = [(output, (1, *self.shapes[node_name])) for node_name, output in self.outputs.items()]
+        return self.file.encode((INPUT, (1, *self.graph.shape)), *wanted)
 
     def _constant(self, name: str, values: Array) -> str:
         return self.file.constant(name, values.astype(np.float16) if self.half else values)
@@ -201,10 +217,28 @@ class _Writer:
         )  # fmt: skip
 
     def _avgpool(self, node: Node, inputs: list[str], name: str) -> str:
-        if node.kernel != 1:
-            raise TransformError(f"node {node.name!r} pools into a grid, which is written for no runtime yet")
-        pooled = self.file.node("GlobalAveragePool", inputs, f"{node.name}.means")
+        means = f"{node.name}.means"
+        if node.kernel == 1:
+            pooled = self.file.node("GlobalAveragePool", inputs, means)
+        else:
+            pooled = self.file.node("AveragePool", inputs, means, **self._windows(node))
         return self._reshaped(self._again(node.inputs[0], pooled), (1, node.channels_out), name)
+
+    def _windows(self, node: Node) -> dict[str, list[int]]:
+        """Return the windows of a pooling into a grid, as torch's adaptive pooling lays them.
+
+        Raises:
+            TransformError: they are not all of one size.
+        """
+        grid, sides = node.kernel, self.shapes[node.inputs[0]][1:]
+        if grid > 2 and any(side % grid for side in sides):
+            raise TransformError(
+                f"node {node.name!r} pools a map of {list(sides)} into {grid} x {grid} unequal parts"
+            )
+        return {
+            "kernel_shape": [-(-side // grid) for side in sides],
+            "strides": [side // grid for side in sides],
+        }
 
     def _upsample(self, node: Node, inputs: list[str], name: str) -> str:
         scales = self.file.constant(
@@ -217,9 +251,10 @@ class _Writer:
 
     def _normalise(self, node: Node, inputs: list[str], name: str) -> str:
         pairs = np.array(node.scaling, np.float32).reshape(-1, 2)
-        scale = self._constant(f"{node.name}.scale", (1.0 / pairs[:, 1]).reshape(1, -1, 1, 1))
+        # Not ".scale": that is the name of the scale of the node's value in 8 bits.
+        slope = self._constant(f"{node.name}.slope", (1.0 / pairs[:, 1]).reshape(1, -1, 1, 1))
         shift = self._constant(f"{node.name}.shift", (-pairs[:, 0] / pairs[:, 1]).reshape(1, -1, 1, 1))
-        return self.file.node("Add", [self.file.node("Mul", [inputs[0], scale]), shift], name)
+        return self.file.node("Add", [self.file.node("Mul", [inputs[0], slope]), shift], name)
 
     def _pad(self, node: Node, inputs: list[str], name: str) -> str:
         top, bottom, left, right = node.pads
@@ -294,4 +329,4 @@ def uint8_of(low: float, high: float) -> tuple[float, int]:
     return scale, int(np.clip(round(-low / scale), 0, 255))
 
 
-__all__ = ["OUTPUT", "check_one_output", "check_writable", "int8_of", "onnx_bytes", "uint8_of"]
+__all__ = ["OUTPUT", "check_one_output", "check_writable", "int8_of", "onnx_bytes", "trunk_bytes", "uint8_of"]

@@ -12,7 +12,7 @@ from tunebench.workloads import defaults
 from tunebench.workloads.artefact import Artefact
 from tunebench.workloads.engines.native.errors import NativeError
 from tunebench.workloads.engines.native.loader import Library, address
-from tunebench.workloads.models.graph import INPUT, Graph, Node, product
+from tunebench.workloads.models.graph import INPUT, Graph, Node, nodes_for, product
 from tunebench.workloads.tasks.spec import SpecError
 
 #: as the kernels number them
@@ -63,7 +63,7 @@ def compile_trunk(graph: Graph, wanted: Sequence[str], vector_floats: int) -> Pr
     Raises:
         SpecError: a node that the kernels do not have.
     """
-    nodes = _needed(graph, wanted)
+    nodes = nodes_for(graph, wanted)
     for node in nodes:
         _check(graph, node)
     last_use = {name: at for at, node in enumerate(nodes) for name in node.inputs}
@@ -99,18 +99,6 @@ def compile_trunk(graph: Graph, wanted: Sequence[str], vector_floats: int) -> Pr
     gathered = [node.fan_in for _, node in numbered if node.op == "conv" and not node.depthwise]
     columns = max([_BLOCK] + [_MOST_PIXELS * inputs for inputs in gathered])
     return Program(tuple(ops), tuple(maps), outputs, room.end, tuple(numbered), 4 * weights, 4 * columns)
-
-
-def _needed(graph: Graph, wanted: Sequence[str]) -> List[Node]:
-    """Return the nodes that some others are computed from, themselves included, in order."""
-    by_name = {node.name: node for node in graph.nodes}
-    names, todo = set(), list(wanted)
-    while todo:
-        name = todo.pop()
-        if name != INPUT and name not in names:
-            names.add(name)
-            todo += by_name[name].inputs
-    return [node for node in graph.nodes if node.name in names]
 
 
 def _check(graph: Graph, node: Node) -> None:
