@@ -68,6 +68,17 @@ def test_what_is_saved_is_what_was_trained_with_its_adapters_merged(kept, task_o
     assert set(load_file(tmp_path / keeping.BESIDE)) == {"head.weight", "head.bias"}
 
 
+@pytest.mark.parametrize(("name", "form"), [("lora-all", "nf4"), ("lora-last", "int8")])
+def test_a_packed_base_is_saved_in_float32_with_its_adapters_merged(kept, task_of, tmp_path, name, form):
+    pytest.importorskip(
+        "bitsandbytes", reason="bitsandbytes is not installed: pip install --no-deps bitsandbytes"
+    )
+    heard = kept(task_of(name, quantized_base=form), tmp_path)
+    assert set(heard.phases) == {"merge", "save", "reload"}
+    saved = load_file(tmp_path / "model.safetensors")
+    assert {value.dtype for value in saved.values()} == {torch.float32}
+
+
 def test_skip_adapters_are_saved_beside_since_they_merge_into_nothing(kept, task_of, tmp_path):
     heard = kept(task_of("skip2-lora"), tmp_path)
     assert "past every weight" in heard.reasons["merge"]
