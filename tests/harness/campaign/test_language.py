@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from tests.workloads.tiny_transformer import write_mails, write_model
 from tunebench.harness.board.environment import unable
+from tunebench.harness.campaign.session import _refuse_other_artifacts
 from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import UsageError
 from tunebench.targets.client.replies import Interpreter, Probe
@@ -224,3 +227,22 @@ def test_files_of_the_users_own_are_looked_for_from_the_suites_file_on(tmp_path)
     suite = load_suite(str(path))
     assert suite.workloads[0].dataset == "file:mine.csv"  # no record tells where they lie
     assert artefacts_of(suite)["mails"] == (f"file:{tmp_path}/mine.csv", f"folder:{tmp_path}/models/mine")
+
+
+@pytest.mark.torch
+def test_a_run_does_not_go_on_with_a_model_folder_that_has_changed(tmp_path, monkeypatch):
+    for package in ("torch", "transformers", "tokenizers"):
+        pytest.importorskip(package, reason=f"{package} is not installed: pip install 'tunebench[language]'")
+    from tunebench.harness.artifacts.gather import gather
+
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    write_mails(tmp_path / "mails.jsonl")
+    path = write(tmp_path, dataset="file:mails.jsonl", model="folder:model", methods='["lora-all"]')
+    given = []
+    for seed in (0, 0, 1):
+        write_model(tmp_path / "model", seed=seed)
+        given.append(gather(load_suite(str(path))))
+    begun = SimpleNamespace(path="results/run", plan_view=SimpleNamespace(artifacts=given[0].hashes()))
+    _refuse_other_artifacts(begun, given[1], ["tunebench", "run"])
+    with pytest.raises(UsageError, match=r"(?s)cannot be resumed.*have changed since:\n  weights\.mails: "):
+        _refuse_other_artifacts(begun, given[2], ["tunebench", "run"])
