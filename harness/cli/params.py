@@ -16,6 +16,7 @@ from tunebench.workloads.errors import WorkloadError
 from tunebench.workloads.methods import macs
 from tunebench.workloads.methods import plan as plans
 from tunebench.workloads.methods import table as methods_table
+from tunebench.workloads.methods.quantized_base import FORMS, parse_quantized_base, with_quantized_base
 from tunebench.workloads.methods.skips import GRIDS, parse_skips
 from tunebench.workloads.models import COUNTED, counted
 from tunebench.workloads.models.graph import TEXT
@@ -100,6 +101,10 @@ def params(
     accumulate: Annotated[
         int, typer.Option("--accumulate", min=1, help="As in a suite: batches of an update.")
     ] = PLAIN.accumulate,
+    quantized_base: Annotated[
+        str | None,
+        typer.Option("--quantized-base", metavar="FORM", help="As in a suite: " + ", ".join(FORMS) + "."),
+    ] = None,
     board: Annotated[
         str | None,
         typer.Option("--board", metavar="NAME", help="What fits on a board, e.g. raspberry-pi-4, or 'all'."),
@@ -126,7 +131,7 @@ def params(
         model, method, rank, task=task, classes=classes, size=size,
         batch=batch, optimizer=optimizer, free_mb=free_mb, board=board, taken_mb=taken_mb, batchnorm=batchnorm,
         head=head, engine=engine, skip_grid=skip_grid, skip_blocks=_number(skip_blocks), checkpoint=checkpoint,
-        dtype=dtype, accumulate=accumulate,
+        dtype=dtype, accumulate=accumulate, quantized_base=quantized_base,
     )  # fmt: skip
     typer.echo(json.dumps(numbers, indent=2, sort_keys=True) if as_json else table(numbers))
 
@@ -152,6 +157,7 @@ def count(
     checkpoint: bool = False,
     dtype: str = FLOAT32,
     accumulate: int = PLAIN.accumulate,
+    quantized_base: str | None = None,
 ) -> dict[str, Any]:
     """Count what a method trains on a network; return what the command prints as JSON.
 
@@ -160,12 +166,12 @@ def count(
         statistics not), ``trainable``, ``statistics`` (values of BatchNorm's that are re-estimated), ``reduction_pct``
         (100 (1 - (trainable + statistics) / params)), ``update_b`` (bytes of both in float32), ``update_file_b`` (of
         the safetensors file that ships them: ``update_b`` and a header of names and shapes; 0 if nothing changes),
-        ``batchnorm``, ``head``, ``checkpoint``, ``dtype`` and ``accumulate`` (as asked for), ``skip_grid`` and
-        ``skip_blocks`` (of skip adapters,
-        else None), ``cache_sample_b`` (bytes that a sample's cached activations take; 0 without a cache), ``madds`` and
-        ``madds_base`` (forward, one sample, with and without
-        adapters), ``adapted`` (number of layers or, of skip adapters, of blocks), ``skipped`` (layer -> why it has no
-        adapter); with ``batch``, ``optimizer``, ``free_mb`` or ``board`` also ``memory``
+        ``batchnorm``, ``head``, ``checkpoint``, ``dtype``, ``accumulate`` and ``quantized_base`` (as asked for),
+        ``skip_grid`` and ``skip_blocks`` (of skip adapters, else None),
+        ``cache_sample_b`` (bytes that a sample's cached activations take; 0 without a cache), ``madds`` and
+        ``madds_base`` (forward, one sample, with and without adapters), ``adapted`` (number of layers or,
+        of skip adapters, of blocks), ``skipped`` (layer -> why it has no adapter); with ``batch``, ``optimizer``,
+        ``free_mb`` or ``board`` also ``memory``
         (:class:`tunebench.workloads.methods.memory.Memory`, ``total_b``, ``batch``, ``optimizer``, ``engine``; with
         ``free_mb`` what :class:`tunebench.harness.lab.memory.Room` has, with ``board`` a row of it for every memory
         size in ``boards``).
@@ -188,7 +194,8 @@ def count(
         made = plans.plan(
             row, network, rank, training.batchnorm, training.head, skips=skips, checkpoint=checkpoint
         )
-        return made._replace(dtype=dtype, accumulate=accumulate)
+        made = made._replace(dtype=dtype, accumulate=accumulate)
+        return with_quantized_base(made, method, parse_quantized_base(model, quantized_base))
 
     try:
         keys = {
@@ -231,6 +238,7 @@ def count(
         "checkpoint": checkpoint,
         "dtype": dtype,
         "accumulate": accumulate,
+        "quantized_base": quantized_base,
         "skip_grid": skips.grid if plan.graph.added else None,
         "skip_blocks": skips.blocks if plan.graph.added else None,
         "cache_sample_b": 4 * counts.cache_floats,
@@ -333,6 +341,10 @@ def table(numbers: dict[str, Any]) -> str:
         lines.append("  checkpoint    blocks run again in the backward pass")
     if numbers["dtype"] != FLOAT32:
         lines.append(f"  dtype         {numbers['dtype']:>14}: maps; weights and updates stay {FLOAT32}")
+    if numbers["quantized_base"] is not None:
+        lines.append(
+            f"  quantized     {numbers['quantized_base']:>14}: maps of the base; the rest stays {FLOAT32}"
+        )
     if numbers["accumulate"] > 1:
         lines.append(f"  accumulate    {numbers['accumulate']:>14} batches an update")
     if numbers["skipped"]:

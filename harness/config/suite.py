@@ -48,6 +48,7 @@ from tunebench.reports.stats import sequential
 from tunebench.workloads import defaults
 from tunebench.workloads.compress.steps import Settings, Step
 from tunebench.workloads.engines import Engine, find_engine
+from tunebench.workloads.methods.quantized_base import PACKAGE
 from tunebench.workloads.methods.table import METHODS, SKIP, honours
 from tunebench.workloads.methods.table import method as find_method
 
@@ -114,7 +115,13 @@ class Workload:
     @property
     def needs_packages(self) -> tuple[str, ...]:
         """Return what the board's interpreter must have besides torch, by import name."""
-        return self._engine.packages
+        return self._engine.packages + ((PACKAGE,) if self.quantized_base is not None else ())
+
+    @property
+    def quantized_base(self) -> str | None:
+        """Return the form in which its frozen base is kept; None: float32."""
+        form = self.params.get("quantized_base")
+        return None if form is None else str(form)
 
     @property
     def trunk(self) -> str:
@@ -445,8 +452,9 @@ def _params(entry: WorkloadEntry, header: Header, name: str) -> dict[str, Any]:
     asked = [key for key in entry.asked if honours(row, key)]
     if (targets := entry.targets_of(name)) is not None:
         params["targets"] = targets
-    if entry.seq_len is not None:
-        params["seq_len"] = entry.seq_len
+    for key in ("seq_len", "quantized_base"):
+        if (value := getattr(entry, key)) is not None:
+            params[key] = value
     if "alpha" in asked:
         del params["scale"]
     return {**params, **{key: getattr(entry, key) for key in asked}}

@@ -28,6 +28,7 @@ from tunebench.workloads.engines.native.build import VARIANTS
 from tunebench.workloads.methods import table
 from tunebench.workloads.methods.plan import plan as make_plan
 from tunebench.workloads.methods.plan import unfit
+from tunebench.workloads.methods.quantized_base import FORMS, parse_quantized_base, with_quantized_base
 from tunebench.workloads.methods.skips import USUAL, Skips, parse_skips
 from tunebench.workloads.models import MODELS, checked_graph, find_model
 from tunebench.workloads.models.graph import LANGUAGE, ROWS, TEXT, Graph
@@ -224,6 +225,10 @@ class WorkloadEntry(_Strict):
     dtype: str = Field(
         default="float32", description="what maps are computed in: float32, bfloat16, float16 (transformers)"
     )
+    quantized_base: str | None = Field(
+        default=None,
+        description="transformers: the frozen base's maps in nf4 or int8 (bitsandbytes), adapters above them",
+    )
     epochs: int | None = Field(default=None, ge=1)
     batch: int = Field(default=defaults.BATCH, ge=1)
     lr: float = Field(default=defaults.LEARNING_RATE, gt=0)
@@ -294,7 +299,7 @@ class WorkloadEntry(_Strict):
             ) from None
         return value
 
-    @field_validator("dataset", "model", "engine", "device", "dtype", *_WORDS)
+    @field_validator("dataset", "model", "engine", "device", "dtype", "quantized_base", *_WORDS)
     @classmethod
     def _is_known(cls, value: str | None, info: ValidationInfo) -> str | None:
         known: dict[str, tuple[str, ...]] = {
@@ -303,6 +308,7 @@ class WorkloadEntry(_Strict):
             "engine": tuple(engines.ENGINES),
             "device": _DEVICES,
             "dtype": DTYPES,
+            "quantized_base": FORMS,
             **_WORDS,
         }
         allowed = known[str(info.field_name)]
@@ -376,6 +382,7 @@ class WorkloadEntry(_Strict):
         asked = {
             "checkpoint": self.checkpoint, "dtype": self.dtype != "float32", "peft": self.peft is not None,
             "targets": self.targets is not None, "seq_len": self.seq_len is not None,
+            "quantized_base": self.quantized_base is not None,
         }  # fmt: skip
         for key, given in asked.items():
             if given:
@@ -407,6 +414,7 @@ class WorkloadEntry(_Strict):
         self._check_engine(self.model)
         if self.seq_len is not None and not is_text_model(self.model):
             raise ValueError(f"'seq_len' is about tokens, model {self.model!r} reads none: leave the key out")
+        parse_quantized_base(self.model, self.quantized_base)
         for name in self.methods:
             table.method(name)
             if not table.supports(name, self.model):
@@ -517,7 +525,7 @@ class WorkloadEntry(_Strict):
             # What layers a wheel's or a folder's model has is known once it is read.
             targets = self.targets_of(name) if shape else None
             made = make_plan(row, graph, self.rank, skips=skips, checkpoint=again, targets=targets, **keys)
-            engines.check_plan(self.engine, name, made)
+            engines.check_plan(self.engine, name, with_quantized_base(made, name, self.quantized_base))
 
     def _check_engine(self, model: str) -> None:
         engine = engines.find_engine(self.engine)
@@ -538,7 +546,7 @@ class WorkloadEntry(_Strict):
 
     @property
     def task_name(self) -> str:
-        """Return the task that values are compared in: other engines, devices, threads or dtypes have another one."""
+        """Return the task that values are compared in: other engines, devices, threads, dtypes or bases have another."""
         if self.task:
             return self.task
         name = f"{self.dataset}/{self.model}" if self.dataset else "own"
@@ -548,7 +556,10 @@ class WorkloadEntry(_Strict):
             name = f"{name} from {'+'.join(self.start)}"
         usual = (self.engine, self.device, self.threads, self.dtype) == ("torch", "cpu", 1, "float32")
         build = f" {self.build}" if self.build else ""
-        return name if usual else f"{name} [{self.engine}{build} {self.device} x{self.threads} {self.dtype}]"
+        base = f" {self.quantized_base}" if self.quantized_base else ""
+        if usual:
+            return name
+        return f"{name} [{self.engine}{build} {self.device} x{self.threads} {self.dtype}{base}]"
 
 
 class SuiteFile(_Strict):

@@ -24,6 +24,8 @@ def training_words(params: Mapping[str, object]) -> str:
 
     >>> training_words({"lr": 0.001, "optimizer": "adamw", "schedule": "cosine", "clip": 1.0, "alpha": 8.0})
     'AdamW, cosine schedule, gradients clipped at 1, alpha 8'
+    >>> training_words({"optimizer": "adamw", "quantized_base": "nf4"})
+    'AdamW, base in nf4'
     >>> training_words({"schedule": "cosine"})
     'SGD, cosine schedule'
     >>> training_words({"lr": 0.02})
@@ -36,6 +38,8 @@ def training_words(params: Mapping[str, object]) -> str:
             words.append(_words(key, value))
     if "alpha" in params:
         words.append(f"alpha {setting(params['alpha'])}")
+    if "quantized_base" in params:
+        words.append(f"base in {params['quantized_base']}")
     if words and str(params.get("optimizer", "sgd")) == "sgd":
         words.insert(0, _OPTIMIZERS["sgd"])
     return ", ".join(words)

@@ -149,8 +149,10 @@ def _at_budget(each: AtBudget) -> str:
 
 
 def _names(row: MethodResult) -> list[str]:
-    dtype = "" if row.dtype == "float32" else f" ({row.dtype})"
-    return [clean(row.board_id, 40), clean(row.task, 40), clean(row.label, 32) + dtype]
+    base = row.params.get("quantized_base")
+    formats = [row.dtype] * (row.dtype != "float32") + [f"base {clean(str(base), 16)}"] * (base is not None)
+    numbers = f" ({', '.join(formats)})" if formats else ""
+    return [clean(row.board_id, 40), clean(row.task, 40), clean(row.label, 32) + numbers]
 
 
 def _row(row: MethodResult, texts: TextTraining) -> list[str]:

@@ -225,14 +225,21 @@ def _examine(place: Workdir, _options: Dict[str, str]) -> None:
 
 
 def _trials(_place: Workdir, _options: Dict[str, str]) -> None:
-    """Try what may die at its first use, in children: ``{"trials": {"interpreter": [argv]}}``."""
+    """Try what may die at its first use, in children.
+
+    ``{"trials": {"interpreter": [argv], "names": [of trials], "place": "cpu"}}``; without names all, without a place
+    where they find one.
+    """
     from tunebench.targets.agent.doctor import trials
 
-    argv = _object("trials").get("interpreter")
+    request = _object("trials")
+    argv, names, place = request.get("interpreter"), request.get("names"), request.get("place")
     if not isinstance(argv, list) or not argv or not all(isinstance(word, str) for word in argv):
         raise AgentError("job", "trials: 'interpreter' must be a command")
+    if place not in (None, "cpu", "cuda") or not (names is None or isinstance(names, list)):
+        raise AgentError("job", "trials: 'names' must be a list, 'place' cpu or cuda")
     signal.alarm(PROBE_S)
-    _reply(trials.run(argv))
+    _reply(trials.run(argv, trials.TRIALS if names is None else trials.chosen(names), place=place))
 
 
 def _bundle(place: Workdir, _options: Dict[str, str]) -> None:

@@ -296,14 +296,22 @@ class Board(Connection):
             answer = self._checked(self._answer(duplex, self.spec.timeouts.command_s), EXAMINE_SCHEMA)
         return read_examination(answer, self.spec.id)
 
-    def trials(self, interpreter: Sequence[str]) -> list[TrialEnd]:
+    def trials(
+        self, interpreter: Sequence[str], names: Sequence[str] | None = None, place: str | None = None
+    ) -> list[TrialEnd]:
         """Try, in children on the board, what an interpreter may import and die of at its first use.
+
+        Args:
+            interpreter: words that start it.
+            names: of trials; ``None``: all.
+            place: device, ``cpu`` or ``cuda``; ``None``: CUDA where its torch sees one.
 
         Returns:
             a row for each package that is there.
         """
         with self._agent("trials") as duplex:
-            duplex.send_message({"trials": {"interpreter": list(interpreter)}})
+            request = {"interpreter": list(interpreter), "names": names and list(names), "place": place}
+            duplex.send_message({"trials": request})
             bound_s = self.spec.timeouts.command_s + trials.LIMIT_S * len(trials.TRIALS)
             answer = self._checked(self._answer(duplex, bound_s), trials.SCHEMA)
         return self._read(TrialReport, answer, "trials").trials

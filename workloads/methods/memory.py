@@ -19,6 +19,8 @@ between forward and backward. That last part follows the rules of torch's own fo
   maps, attention and what follows them give two bytes a value; each map and each adapter keeps a copy of its input in
   them, and each map that a gradient goes through a copy of its weight. States between blocks, norms, weights, gradients
   and the optimiser's state stay float32;
+- a map whose weight is kept in few bits (QLoRA) unpacks it for each product, and keeps nothing of that; in nf4 its values
+  are as wide as what enters it, in int8 what enters stays, too (bitsandbytes 0.50);
 - where several batches make an update, the sum of their gradients is there from its first batch on;
 - the loss keeps what stands in :func:`_loss_b`.
 
@@ -29,6 +31,7 @@ of what a process takes, and tells methods and batches apart.
 
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
+from tunebench.workloads.methods import quantized_base
 from tunebench.workloads.methods.checkpointing import segments
 from tunebench.workloads.methods.plan import Plan, adapter_params, counts, own_params
 from tunebench.workloads.methods.table import BACKWARD, ENTROPY, FORWARD_ONLY
@@ -124,7 +127,21 @@ class _Step:
         return self.bytes_of(node.shape, self._item_b(node))
 
     def _item_b(self, node: Node) -> int:
-        return _HALF_B if self.half and node.op in _HALVED else _FLOAT_B
+        """Return the bytes of a value; those of a map in nf4, and a product of such, are as wide as what enters."""
+        if not self.half or node.op not in _HALVED:
+            return _FLOAT_B
+        if self.plan.quantized_base != quantized_base.NF4 or node.op == "attention":
+            return _HALF_B
+        return max(self._item_b(self.by_name[name]) for name in node.inputs if name in self.by_name)
+
+    def _is_quantized(self, node: Node) -> bool:
+        return self.plan.quantized_base is not None and quantized_base.is_quantized(node)
+
+    def _unpack(self, node: Node) -> None:
+        """Hold a map's weight in the numbers that it is multiplied in, as long as the product takes."""
+        if self._is_quantized(node):
+            item_b = _HALF_B if self.half else _FLOAT_B
+            self.tape.drop(self.tape.make("unpacked " + node.name, item_b * node.n_weights))
 
     # -- forward ------------------------------------------------------------------------------------
 
@@ -173,7 +190,10 @@ class _Step:
         lean = self.plan.frozen_extractors
         if node.op in ("attention", "multiply", "layernorm"):
             for place, source in enumerate(node.inputs):
-                self._keep(node, "layer %d" % place, self.value[source])
+                if node.op == "attention":
+                    self._keep_entering(node, "layer %d" % place, source)
+                else:
+                    self._keep(node, "layer %d" % place, self.value[source])
             if node.op == "attention":  # its backward pass reads the result, too
                 self._keep(node, "result", made)
         elif node.op in _OVER_TOKENS:
@@ -198,9 +218,12 @@ class _Step:
     def _project(self, node: Node) -> None:
         """Keep what a map over tokens needs, and what its adapter does."""
         source = node.inputs[0]
-        cast = self.half and self._item_b(self.by_name[source]) != _HALF_B
         trains = self._trains_weight(node)
-        if self.half and (trains or source in self.needs_grad):
+        packed = self._is_quantized(node)
+        self._unpack(node)
+        if packed and source in self.needs_grad and self.plan.quantized_base == quantized_base.INT8:
+            self._keep(node, "entering", self.value[source])
+        if not packed and self.half and (trains or source in self.needs_grad):
             weight = self.tape.make("half weight " + node.name, _HALF_B * _map_weights(node))
             self._keep(node, "weight", weight)
             self.tape.drop(weight)
@@ -208,21 +231,22 @@ class _Step:
             ("layer", trains),
             ("adapter input", node.name in self.adapters),
         ):
-            if not reads:
-                continue
-            entered = self.value[source]
-            if cast:
-                entered = self.tape.make("cast for %s %s" % (part, node.name), self._cast_b(source))
-            self._keep(node, part, entered)
-            if cast:
-                self.tape.drop(entered)
+            if reads:
+                self._keep_entering(node, part, source)
         self._keep_adapter(node)
+
+    def _keep_entering(self, node: Node, part: str, source: str) -> None:
+        """Keep what enters a node for a part of it: in half precision a copy where it comes in float32."""
+        if not self.half or self._item_b(self.by_name[source]) == _HALF_B:
+            self._keep(node, part, self.value[source])
+            return
+        size_b = self.bytes_of(self.by_name[source].shape, _HALF_B)
+        copy = self.tape.make("cast for %s %s" % (part, node.name), size_b)
+        self._keep(node, part, copy)
+        self.tape.drop(copy)
 
     def _trains_weight(self, node: Node) -> bool:
         return (TABLE if node.op == "unembed" else node.name) in self.plan.weights
-
-    def _cast_b(self, source: str) -> int:
-        return self.bytes_of(self.by_name[source].shape, _HALF_B)
 
     def _activate(self, node: Node, made: str) -> str:
         """Keep what the activation's backward pass needs; return the tensor that holds its result."""
@@ -322,6 +346,7 @@ class _Step:
         name = node.inputs[index]
         source = next(other for other in self.nodes if other.name == name)
         formed = node.op == "conv" and node.name in self.adapters and self.plan.frozen_extractors
+        self._unpack(node)
         weight = self.tape.make("merged " + node.name, _FLOAT_B * node.n_weights * formed)
         made = self.tape.make("grad %s by %s %d" % (name, node.name, index), self.value_b(source))
         self.tape.drop(weight)
@@ -487,7 +512,7 @@ def predict(plan: Plan, batch: int, n_train: Optional[int] = None, state_floats:
     if plan.caches:  # the first epoch runs the trunk, too, and keeps nothing of it
         peak_b = max(peak_b, forward_b(plan, batch))
     return Memory(
-        weights_b=_FLOAT_B * (amount.total + statistics),
+        weights_b=_FLOAT_B * (amount.total + statistics) - quantized_base.saved_b(plan),
         gradients_b=_FLOAT_B * amount.trainable * (plan.gradient == BACKWARD),
         optimiser_b=optimizer_state_b(plan, state_floats),
         saved_b=saved_b,

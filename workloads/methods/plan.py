@@ -98,6 +98,7 @@ class Plan(NamedTuple):
         frozen_extractors: of the adapters only the mappers train, and layers that are frozen keep no input.
         dtype: what maps are computed in, by autocast: ``float32``, ``bfloat16``, ``float16``.
         accumulate: batches whose gradients are added up before an update.
+        quantized_base: form of the frozen maps (:mod:`tunebench.workloads.methods.quantized_base`); None: float32.
     """
 
     graph: Graph
@@ -116,6 +117,7 @@ class Plan(NamedTuple):
     frozen_extractors: bool = False
     dtype: str = "float32"
     accumulate: int = 1
+    quantized_base: Optional[str] = None
 
     @property
     def trains(self) -> bool:

@@ -68,7 +68,7 @@ def as_dict(spec: Spec, paths: Dict[str, str]) -> Dict[str, Any]:
     given = dict(spec._asdict(), paths=dict(paths), epoch=0)
     # The first three are refused, see OwnSession; of the last, scale holds what it gives.
     del given["training"], given["skips"], given["checkpoint"], given["alpha"], given["seq_len"]
-    del given["targets"]
+    del given["targets"], given["quantized_base"]
     return given
 
 
@@ -85,7 +85,7 @@ class OwnSession(Session):
 
     def __init__(self, spec: Spec, paths: Dict[str, str]) -> None:
         asked = spec.training.changed + spec.skips.changed + (("checkpoint",) if spec.checkpoint else ())
-        asked += ("targets",) if spec.targets is not None else ()
+        asked += tuple(key for key in ("targets", "quantized_base") if getattr(spec, key) is not None)
         if asked:
             raise SpecError(
                 "workload.%s goes with built-in methods; hand a module of your own what it needs by 'params'"

@@ -5,6 +5,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 
 from tunebench.workloads import defaults
 from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.methods.quantized_base import parse_quantized_base
 from tunebench.workloads.methods.skips import USUAL, Skips, parse_skips
 from tunebench.workloads.models.language import SEQ_LEN, is_text_model
 from tunebench.workloads.tasks.training import PLAIN, Training, parse_training
@@ -74,6 +75,8 @@ class Spec(NamedTuple):
     seq_len: Optional[int] = None
     #: layers of a transformer that get adapters, as peft names them; None: by the method's rule
     targets: Optional[Union[str, Tuple[str, ...]]] = None
+    #: form of the frozen maps' weights of a transformer; None: float32
+    quantized_base: Optional[str] = None
 
     @property
     def update_batch(self) -> int:
@@ -125,6 +128,7 @@ def parse(workload: Dict[str, Any]) -> Spec:
         checkpoint=_flag("checkpoint", get("checkpoint", False)),
         seq_len=_seq_len(str(model), get("seq_len")),
         targets=parse_targets(str(model), get("targets")),
+        quantized_base=parse_quantized_base(str(model), get("quantized_base")),
     )
 
 

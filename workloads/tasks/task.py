@@ -22,6 +22,7 @@ from typing import Dict, Iterable, List, NamedTuple, Tuple
 from tunebench.workloads.artefact import TRUNK, Artefact, ArtefactError, Tensor, tensor
 from tunebench.workloads.methods import table
 from tunebench.workloads.methods.plan import Plan, plan
+from tunebench.workloads.methods.quantized_base import with_quantized_base
 from tunebench.workloads.models import MODELS, graph_of
 from tunebench.workloads.models.graph import LANGUAGE, ROWS, TEXT, Graph, weight_shapes
 from tunebench.workloads.models.graph_json import from_json
@@ -129,6 +130,7 @@ def _planned(spec: Spec, row: table.Method, graph: Graph, data: Artefact, weight
         targets=spec.targets,
     )
     applied = applied._replace(dtype=spec.dtype, accumulate=spec.training.accumulate)
+    applied = with_quantized_base(applied, row.name, spec.quantized_base)
     for name, needed in weight_shapes(graph):
         if weights.kind == TRUNK and name not in weights.tensors:
             continue  # it is within the program that an engine runs

@@ -1,4 +1,4 @@
-"""Try what may import well and die at its first use: a tiny forward, a backward, one 4-bit kernel, in children.
+"""Try what may import well and die at its first use: a tiny forward and backward, kernels of few bits, in children.
 
 A wheel for another CPU or another CUDA imports well and ends its process at the first kernel. So every trial has a
 process of its own, tells each step before it takes it, and what it did not come back from is known by its name.
@@ -17,7 +17,8 @@ SCHEMA = "tunebench.trials/1"
 #: Torch and transformers from an SD card take minutes.
 LIMIT_S = 480.0
 
-#: What is tried: its name, the package that must be importable, and steps (name, source), run in one namespace.
+#: What is tried: its name, the package that must be importable, and steps (name, source), run in one namespace, in which
+#: ``place`` is the device.
 Trial = namedtuple("Trial", ["name", "package", "steps"])
 
 _LLAMA = """
@@ -36,7 +37,6 @@ gradients = [weight.grad for weight in network.parameters()]
 assert all(gradient is not None and bool(torch.isfinite(gradient).all()) for gradient in gradients), "no finite gradients"
 """
 _QUANTIZED = """
-place = "cuda" if torch.cuda.is_available() else "cpu"
 weight = torch.linspace(-1, 1, 64 * 64).reshape(64, 64).to(place)
 packed, state = bitsandbytes.functional.quantize_4bit(weight, quant_type="nf4")
 again = bitsandbytes.functional.dequantize_4bit(packed, state)
@@ -49,6 +49,16 @@ given = torch.ones(2, 64, device=place, requires_grad=True)
 layer(given).sum().backward()
 assert bool(torch.isfinite(given.grad).all()), "no finite gradient"
 """
+_PACKED = """
+layer = bitsandbytes.nn.Linear8bitLt(64, 64, bias=False, has_fp16_weights=False, threshold=6.0).to(place)
+assert layer.weight.dtype == torch.int8, "the weight is %s" % layer.weight.dtype
+"""
+_PRODUCT_8 = """
+given = torch.ones(2, 64, device=place, requires_grad=True)
+layer(given).sum().backward()
+assert bool(torch.isfinite(given.grad).all()), "no finite gradient"
+"""
+FOUR_BIT, EIGHT_BIT = "4-bit kernel", "8-bit kernel"
 TRIALS = (
     Trial(
         "transformers",
@@ -60,12 +70,21 @@ TRIALS = (
         ),
     ),
     Trial(
-        "4-bit kernel",
+        FOUR_BIT,
         "bitsandbytes",
         (
             ("import", "import torch, bitsandbytes"),
             ("quantize", _QUANTIZED),
             ("product and backward", _PRODUCT),
+        ),
+    ),
+    Trial(
+        EIGHT_BIT,
+        "bitsandbytes",
+        (
+            ("import", "import torch, bitsandbytes"),
+            ("quantize", _PACKED),
+            ("product and backward", _PRODUCT_8),
         ),
     ),
 )
@@ -75,14 +94,20 @@ _RUN = """
 import json, sys, time
 sys.path[:] = [entry for entry in sys.path if entry]
 from importlib.util import find_spec
-package, steps = json.loads(sys.argv[1])
+package, steps, place = json.loads(sys.argv[1])
 def tell(**what):
     sys.__stdout__.write(json.dumps(what) + "\\n")
     sys.__stdout__.flush()
 if find_spec(package) is None:
     tell(absent=True)
     sys.exit(0)
-names = {}
+names = {"place": place}
+if place is None:
+    try:
+        import torch
+        names["place"] = "cuda" if torch.cuda.is_available() else "cpu"
+    except ImportError:
+        pass
 for name, source in steps:
     tell(begin=name)
     began = time.monotonic()
@@ -93,20 +118,33 @@ tell(version=None if version is None else str(version))
 """
 
 
-def run(argv: List[str], table: Sequence[Trial] = TRIALS, limit_s: float = LIMIT_S) -> Dict[str, Any]:
+def chosen(names: Sequence[str]) -> List[Trial]:
+    """Return the trials of these names."""
+    return [trial for trial in TRIALS if trial.name in names]
+
+
+def run(
+    argv: List[str], table: Sequence[Trial] = TRIALS, limit_s: float = LIMIT_S, place: Optional[str] = None
+) -> Dict[str, Any]:
     """Run the trials whose package an interpreter can import.
+
+    Args:
+        argv: starts the interpreter.
+        table: what is tried.
+        limit_s: a trial's bound.
+        place: device of the kernels, ``cpu`` or ``cuda``; None: CUDA where torch sees one.
 
     Returns:
         ``schema`` and ``trials``: rows with ``name``, ``package``, ``version``, ``survived`` (names of steps),
         ``died_in`` (None: nowhere), ``reason`` and ``seconds`` of all steps; no row of a package that is not there.
     """
-    rows = [row for row in (_one(argv, trial, limit_s) for trial in table) if row is not None]
+    rows = [row for row in (_one(argv, trial, limit_s, place) for trial in table) if row is not None]
     return {"schema": SCHEMA, "trials": rows}
 
 
-def _one(argv: List[str], trial: Trial, limit_s: float) -> Optional[Dict[str, Any]]:
+def _one(argv: List[str], trial: Trial, limit_s: float, place: Optional[str]) -> Optional[Dict[str, Any]]:
     """Return the row of a trial; None where its package is not there."""
-    command = processes.expanded(argv) + ["-c", _RUN, json.dumps([trial.package, trial.steps])]
+    command = processes.expanded(argv) + ["-c", _RUN, json.dumps([trial.package, trial.steps, place])]
     messages, reason = _in_child(command, limit_s)
     if any(message.get("absent") is True for message in messages):
         return None

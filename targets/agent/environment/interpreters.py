@@ -24,7 +24,8 @@ found = {"python": "%d.%d.%d" % sys.version_info[:3], "executable": sys.executab
          "cuda": False, "cuda_version": None, "transformers": None, "reason": None}
 try:  # looked for, not imported
     from importlib.util import find_spec
-    found["packages"] = [name for name in ("numpy", "onnxruntime", "ncnn", "ai_edge_litert", "transformers", "peft")
+    found["packages"] = [name for name in ("numpy", "onnxruntime", "ncnn", "ai_edge_litert", "transformers", "peft",
+                                                "bitsandbytes")
                          if find_spec(name) is not None]
 except Exception:
     pass

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from tests.workloads.tiny_transformer import write_mails, write_model
 from tunebench.harness.board.environment import unable
+from tunebench.harness.campaign.session import _refuse_other_artifacts
 from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import UsageError
 from tunebench.targets.client.replies import Interpreter, Probe
@@ -98,6 +101,16 @@ def test_a_pretrained_transformer_is_fine_tuned_on_a_board(campaign, lab, tmp_pa
         ({"methods": '["ft-last"]', "more": "checkpoint = true"}, "no gradient goes through them"),
         ({"more": 'dtype = "int8"'}, "unknown dtype 'int8'; allowed: float32, bfloat16, float16"),
         ({"more": "accumulate = 0"}, "accumulate"),
+        ({"more": 'quantized_base = "fp4"'}, "unknown quantized_base 'fp4'; allowed: nf4, int8"),
+        (
+            {"methods": '["lora-all", "ft-all"]', "more": 'quantized_base = "nf4"'},
+            "method 'ft-all' trains them; methods that leave them: ft-last, lora-all",
+        ),
+        ({"more": 'quantized_base = "int8"\ncheckpoint = true'}, "or use 'nf4'"),
+        (
+            {"model": "mlp", "dataset": "digits", "engine": "torch", "more": 'quantized_base = "nf4"'},
+            "model 'mlp' is no transformer: leave the key out",
+        ),
         (
             {"model": "mlp", "dataset": "digits", "engine": "torch", "more": 'dtype = "bfloat16"'},
             "engine 'torch' computes in float32, not in dtype = 'bfloat16'; engines that do for model 'mlp': none",
@@ -130,6 +143,17 @@ def test_keys_that_decide_what_fits_stand_in_the_plan_where_they_are_asked_for(t
     assert given["ft-last"][1]["accumulate"] == 4 and "checkpoint" not in given["ft-last"][1]
     assert "accumulate" not in given["mezo"][1]
     assert all("accumulate" not in cell.params and cell.dtype == "float32" for cell in plain.workloads)
+
+
+def test_a_packed_base_stands_in_the_plan_and_in_the_name_of_its_task(tmp_path):
+    path = write(tmp_path, more='quantized_base = "nf4"')
+    path.write_text(path.read_text().replace('task = "mails"\n', ""))
+    packed = load_suite(str(path)).workloads[0]
+    assert packed.params["quantized_base"] == packed.quantized_base == "nf4"
+    assert packed.task.endswith("[transformers cpu x1 float32 nf4]")
+    assert packed.needs_packages == ("transformers", "bitsandbytes")
+    plain = load_suite(str(write(tmp_path))).workloads[0]
+    assert "quantized_base" not in plain.params and plain.needs_packages == ("transformers",)
 
 
 def corpus(folder, text='{"text": "one two three"}\n'):
@@ -171,6 +195,16 @@ def test_a_board_without_transformers_is_told_with_the_command_that_installs_it(
     assert unable(workload, whole, ["python3"]) is None
 
 
+def test_a_board_without_the_package_of_a_packed_base_is_told_what_installs_it(tmp_path):
+    workload = load_suite(str(write(tmp_path, more='quantized_base = "int8"'))).workloads[0]
+    there = {"ok": True, "torch": "2.9.1", "transformers": "5.24.0", "executable": "/opt/python3"}
+    reason = unable(workload, Interpreter(**there, packages=["transformers"]), ["python3"])
+    assert reason is not None and "/opt/python3 -m pip install --no-deps bitsandbytes" in reason
+    assert unable(workload, Interpreter(**there, packages=["bitsandbytes"]), ["python3"]) is None
+    # An older agent does not look for it: it is seen in the repetition.
+    assert unable(workload, Interpreter(**there), ["python3"]) is None
+
+
 def test_a_board_for_which_no_transformers_can_be_is_told_why(tmp_path):
     workload = load_suite(str(write(tmp_path))).workloads[0]
     hardware = {"machine": "aarch64"}
@@ -193,3 +227,22 @@ def test_files_of_the_users_own_are_looked_for_from_the_suites_file_on(tmp_path)
     suite = load_suite(str(path))
     assert suite.workloads[0].dataset == "file:mine.csv"  # no record tells where they lie
     assert artefacts_of(suite)["mails"] == (f"file:{tmp_path}/mine.csv", f"folder:{tmp_path}/models/mine")
+
+
+@pytest.mark.torch
+def test_a_run_does_not_go_on_with_a_model_folder_that_has_changed(tmp_path, monkeypatch):
+    for package in ("torch", "transformers", "tokenizers"):
+        pytest.importorskip(package, reason=f"{package} is not installed: pip install 'tunebench[language]'")
+    from tunebench.harness.artifacts.gather import gather
+
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    write_mails(tmp_path / "mails.jsonl")
+    path = write(tmp_path, dataset="file:mails.jsonl", model="folder:model", methods='["lora-all"]')
+    given = []
+    for seed in (0, 0, 1):
+        write_model(tmp_path / "model", seed=seed)
+        given.append(gather(load_suite(str(path))))
+    begun = SimpleNamespace(path="results/run", plan_view=SimpleNamespace(artifacts=given[0].hashes()))
+    _refuse_other_artifacts(begun, given[1], ["tunebench", "run"])
+    with pytest.raises(UsageError, match=r"(?s)cannot be resumed.*have changed since:\n  weights\.mails: "):
+        _refuse_other_artifacts(begun, given[2], ["tunebench", "run"])

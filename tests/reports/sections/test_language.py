@@ -65,6 +65,17 @@ def test_a_reload_that_failed_is_a_row_with_its_reason_and_no_folder(run):
     assert "Reload of lora-all: out of memory" in section and "ann" not in section
 
 
+def test_a_row_above_a_packed_base_says_so_and_no_other_does(run):
+    path = run / "reps.jsonl"
+    reps = [json.loads(line) for line in path.read_text().splitlines()]
+    for rep in reps:
+        if rep["label"] == "lora-all":
+            rep["params"]["quantized_base"] = "nf4"
+    path.write_text("\n".join(map(json.dumps, reps)) + "\n")
+    section = section_of(render(with_texts(run)))
+    assert "lora-all (base nf4)" in section and "ft-all (" not in section.replace("ft-all (A/A)", "")
+
+
 def test_anchors_of_others_are_labelled_as_published_by_a_secondary_source(run):
     section = section_of(render(with_texts(run)))
     for words in PUBLISHED:

@@ -19,9 +19,11 @@ from tunebench.workloads import seeds
 from tunebench.workloads.artefact import Artefact, Tensor
 from tunebench.workloads.engines.pytorch.networks.checkpointing import check_torch
 from tunebench.workloads.engines.pytorch.session import to_torch
+from tunebench.workloads.engines.transformers.quantized import packed, unpacked
 from tunebench.workloads.methods import skips
 from tunebench.workloads.methods.plan import Adapter, Plan, own_names, own_parts
-from tunebench.workloads.models.graph import Node, weight_shapes
+from tunebench.workloads.methods.quantized_base import is_quantized
+from tunebench.workloads.models.graph import weight_shapes
 from tunebench.workloads.models.language import BLOCKS, HEAD, OUTPUT, POOL, TABLE
 from tunebench.workloads.tasks.spec import SpecError
 
@@ -108,23 +110,41 @@ class Classifier(nn.Module):  # type: ignore[misc]
         self.state_count = len(skips.blocks(plan.graph))
 
     def _load(self, weights: Artefact) -> None:
-        """Put the base weights into the modules; what trains is copied, the rest shares the artefact's memory."""
-        training = set(own_names(self.plan))
+        """Put the base weights into the modules; what trains is copied, the rest shares the artefact's memory.
+
+        Above a quantised base all but the maps to be packed is copied, so that the artefact's memory can go.
+        """
+        form = self.plan.quantized_base
+        maps = [node.name for node in self.plan.graph.layers if form is not None and is_quantized(node)]
+        copied = set(own_names(self.plan))
+        if form is not None:
+            copied = {name for name, _ in weight_shapes(self.plan.graph)} - {
+                name + ".weight" for name in maps
+            }
         for name, _ in weight_shapes(self.plan.graph):
             node, _, part = name.rpartition(".")
-            value = to_torch(weights.need(name)) if name in training else _shared(weights.need(name))
+            value = to_torch(weights.need(name)) if name in copied else _shared(weights.need(name))
             setattr(self.places[node], part, nn.Parameter(value, requires_grad=False))
+        for name in maps:
+            base = self.places[name]
+            compute = getattr(torch, self.plan.dtype)
+            self.places[name] = packed(base.weight.data, base.bias, str(form), compute)
+            self._replace(base, self.places[name])
 
     def _adapt(self, adapter: Adapter, seed: int) -> None:
         layer = LoraLinear(self.places[adapter.end], adapter, self.scale, seed)
         if adapter.end == HEAD:
             self.head = layer
         else:
-            path = next(path for path, module in self.trunk.named_modules() if module is layer.base)
-            parent, _, child = path.rpartition(".")
-            setattr(self.trunk.get_submodule(parent), child, layer)
+            self._replace(layer.base, layer)
         self.trained += [layer.extractor, layer.mapper]
         self.mappers.append(layer.mapper)
+
+    def _replace(self, module: Any, other: Any) -> None:
+        """Put another module into the trunk in the place of one of its own."""
+        path = next(path for path, own in self.trunk.named_modules() if own is module)
+        parent, _, child = path.rpartition(".")
+        setattr(self.trunk.get_submodule(parent), child, other)
 
     def _start_skips(self, seed: int) -> None:
         """Make the skip adapters: every A Kaiming-uniform, the joined B zero."""
@@ -253,31 +273,18 @@ def _shared(item: Tensor) -> Any:
 
 
 def merge(model: Classifier) -> int:
-    """Put each adapter beside a layer into its layer's weight, in place; return how many there were."""
+    """Put each adapter beside a layer into its layer's weight; return how many there were.
+
+    In place, or where the weight is packed into the float32 weight that it stands for: rounding the sum to few bits once
+    more would lose what was learnt.
+    """
     count = 0
     with torch.no_grad():
         for parent in [model] + list(model.trunk.modules()):
             for name, layer in list(parent.named_children()):
                 if isinstance(layer, LoraLinear):
-                    layer.base.weight.add_(layer.mapper @ layer.extractor, alpha=layer.scale)
-                    setattr(parent, name, layer.base)
+                    base = unpacked(layer.base)
+                    base.weight.add_(layer.mapper @ layer.extractor, alpha=layer.scale)
+                    setattr(parent, name, base)
                     count += 1
     return count
-
-
-def weight_of(layer: Any) -> Any:
-    """Return a layer's weight with its adapter merged."""
-    if isinstance(layer, LoraLinear):
-        return layer.base.weight + layer.scale * (layer.mapper @ layer.extractor)
-    return layer.weight
-
-
-def layer_of(model: Classifier, node: Node) -> Any:
-    """Return the module of a layer, wrapped where an adapter sits beside it."""
-    if node.name == HEAD:
-        return model.head
-    base = model.places[node.name]
-    for module in model.trunk.modules():
-        if isinstance(module, LoraLinear) and module.base is base:
-            return module
-    return base

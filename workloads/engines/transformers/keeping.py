@@ -84,6 +84,9 @@ def _merged(model: Any) -> None:
 def _saved(model: Any, folder: str) -> None:
     from safetensors.torch import save_file  # of Hugging Face's package, which needs it itself
 
+    from tunebench.workloads.engines.transformers.quantized import unpack
+
+    unpack(model.trunk)  # every loader reads float32; packed weights only the package that made them
     model.trunk.save_pretrained(folder)
     inside = {id(item) for item in model.trunk.parameters()}
     beside = {

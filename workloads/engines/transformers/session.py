@@ -21,6 +21,7 @@ from tunebench.workloads.engines.transformers.classifier import Classifier
 from tunebench.workloads.engines.transformers.classifier import version as package_version
 from tunebench.workloads.engines.transformers.descent import Descent, autocast
 from tunebench.workloads.engines.transformers.keeping import keep
+from tunebench.workloads.engines.transformers.quantized import check_kernels
 from tunebench.workloads.marks.peak_memory import Watch, status_b
 from tunebench.workloads.methods import memory
 from tunebench.workloads.methods.table import FORWARD_ONLY
@@ -85,6 +86,8 @@ class TextSession(NodeCacheSession):
     def __init__(self, task: Task, cache: Optional[bool] = None) -> None:
         spec = task.spec
         super().__init__(task)
+        if task.plan.quantized_base is not None:
+            check_kernels(task.plan.quantized_base, self.device)
         watch = Watch() if spec.mode == "instrumented" else None
         if watch is not None:
             watch.begin()

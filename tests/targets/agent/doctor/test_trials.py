@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tunebench.targets.agent.doctor.trials import TRIALS, Trial, run
+from tunebench.targets.agent.doctor.trials import EIGHT_BIT, TRIALS, Trial, chosen, run
 from tunebench.targets.client.replies import TrialEnd
 
 PYTHON = [sys.executable, "-S"]
@@ -58,4 +58,11 @@ def test_an_interpreter_that_does_not_start_is_told():
 
 
 def test_the_table_tries_transformers_before_a_4_bit_kernel():
-    assert [row.package for row in TRIALS] == ["transformers", "bitsandbytes"]
+    assert [row.package for row in TRIALS] == ["transformers", "bitsandbytes", "bitsandbytes"]
+
+
+def test_what_is_asked_for_alone_is_tried_and_where():
+    assert [row.name for row in chosen([EIGHT_BIT])] == [EIGHT_BIT]
+    for place in ("cpu", "cuda"):
+        (row,) = run(PYTHON, [trial(f"assert place == {place!r}")], place=place)["trials"]
+        assert row["died_in"] is None, row

@@ -1,4 +1,4 @@
-"""What autograd holds of a transformer's step between forward and backward."""
+"""What a transformer takes, and what autograd holds of its step between forward and backward."""
 
 from __future__ import annotations
 
@@ -18,5 +18,27 @@ def kept_b(session, rows):
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda item: item):
         loss = session._loss(rows, lambda phase: None)
-    del loss
+    todo, met = [loss.grad_fn], set()
+    while todo:  # what a function of a package keeps past the hooks
+        function = todo.pop()
+        if function is None or function in met:
+            continue
+        met.add(function)
+        if isinstance(getattr(function, "A", None), torch.Tensor):
+            note(function.A)
+        todo += [following for following, _ in function.next_functions]
+    del loss, todo, met, function
     return sum(size_b for size_b, _ in kept.values())
+
+
+def model_b(model):
+    """Return the bytes of a network's tensors, each storage once; of packed maps their scales, too."""
+    tensors = list(model.parameters())
+    for layer in model.modules():
+        state = getattr(getattr(layer, "weight", None), "quant_state", None)
+        tensors += [] if state is None else [state.absmax, state.state2.absmax, state.offset]
+        scales = getattr(getattr(layer, "state", None), "SCB", None)
+        tensors += [] if scales is None else [scales]
+    return sum(
+        {item.untyped_storage().data_ptr(): item.untyped_storage().nbytes() for item in tensors}.values()
+    )

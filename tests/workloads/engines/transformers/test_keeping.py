@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -11,6 +13,7 @@ transformers = pytest.importorskip(
 from safetensors.torch import load_file  # noqa: E402
 
 from tests.workloads.engines.losses import losses_of  # noqa: E402
+from tests.workloads.tiny_transformer import write_model  # noqa: E402
 from tunebench.workloads.engines import load_engine  # noqa: E402
 from tunebench.workloads.engines.session import Told  # noqa: E402
 from tunebench.workloads.engines.transformers import keeping  # noqa: E402
@@ -68,6 +71,17 @@ def test_what_is_saved_is_what_was_trained_with_its_adapters_merged(kept, task_o
     assert set(load_file(tmp_path / keeping.BESIDE)) == {"head.weight", "head.bias"}
 
 
+@pytest.mark.parametrize(("name", "form"), [("lora-all", "nf4"), ("lora-last", "int8")])
+def test_a_packed_base_is_saved_in_float32_with_its_adapters_merged(kept, task_of, tmp_path, name, form):
+    pytest.importorskip(
+        "bitsandbytes", reason="bitsandbytes is not installed: pip install --no-deps bitsandbytes"
+    )
+    heard = kept(task_of(name, quantized_base=form), tmp_path)
+    assert set(heard.phases) == {"merge", "save", "reload"}
+    saved = load_file(tmp_path / "model.safetensors")
+    assert {value.dtype for value in saved.values()} == {torch.float32}
+
+
 def test_skip_adapters_are_saved_beside_since_they_merge_into_nothing(kept, task_of, tmp_path):
     heard = kept(task_of("skip2-lora"), tmp_path)
     assert "past every weight" in heard.reasons["merge"]
@@ -91,6 +105,24 @@ def test_a_language_model_keeps_its_tied_output_in_the_trunk(kept, language_task
 )
 def test_a_new_process_that_does_not_load_it_is_told_with_its_reason(tmp_path, words, reason):
     assert reason in keeping.reload(str(tmp_path), words)["reason"]
+
+
+@pytest.mark.slow
+def test_a_reload_that_memory_is_refused_to_is_an_outcome_with_that_reason(tmp_path):
+    """A real new process, which may take 4 MiB beyond what its packages took; its network needs more."""
+    size = {"hidden_size": 256, "intermediate_size": 1024, "num_attention_heads": 2}
+    write_model(tmp_path / "model", **size)
+    lines = (
+        "import resource, sys, torch, transformers, safetensors.torch",
+        "from transformers import AutoModel, BertModel",
+        "from tunebench.workloads.engines.transformers.reload import main",
+        "from tunebench.workloads.marks.peak_memory import status_b",
+        "most_b = status_b('VmSize') + 4 * 1024 * 1024",
+        "resource.setrlimit(resource.RLIMIT_AS, (most_b, most_b))",
+        "sys.exit(main(sys.argv[-1]))",
+    )
+    answer = keeping.reload(str(tmp_path / "model"), (sys.executable, "-c", "\n".join(lines)))
+    assert set(answer) == {"reason"} and answer["reason"].startswith("out of memory: "), answer
 
 
 def test_what_memory_refuses_is_called_so():
