@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tunebench.targets.boards.runtime_wheels import why_unfit
 from tunebench.targets.client.replies import Interpreter, Probe
 from tunebench.workloads.deploy import RUNTIMES
 
@@ -16,7 +17,8 @@ def without_runtime(
     hardware = probe.fingerprint.get("hardware", {}) if probe is not None else {}
     machine = str(hardware["machine"]) if hardware.get("machine") else None
     libc = str(probe.fingerprint.get("os", {}).get("libc") or "") if probe is not None else ""
-    if reason := about.unfit(machine, _version(interpreter.python), _version(libc.rpartition(" ")[2])):
+    reason = about.nowhere or why_unfit(runtime, machine, interpreter.python, libc.rpartition(" ")[2])
+    if reason:
         return f"runtime {runtime!r}: {reason}"
     if runtime == "torch":
         lacking = f"interpreter {name!r} has no usable torch: {interpreter.reason or 'not installed'}"
@@ -32,11 +34,3 @@ def without_runtime(
         f"BOARD --runtime {runtime}` brings it into an environment of its own, or on the board: {python} -m pip install "
         f"{' '.join([about.install, *about.needs])}"
     )
-
-
-def _version(text: str | None) -> tuple[int, int] | None:
-    """Return the first two numbers of a version; None if it has none."""
-    parts = (text or "").split(".")
-    if len(parts) < 2 or not (parts[0].isdigit() and parts[1].isdigit()):
-        return None
-    return int(parts[0]), int(parts[1])

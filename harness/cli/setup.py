@@ -112,9 +112,10 @@ def setup(
 
 def _check_runtime(name: str | None) -> None:
     """Refuse a runtime that no wheel of its own brings."""
+    from tunebench.targets.boards.runtime_wheels import runtime_names
     from tunebench.workloads.deploy import RUNTIMES
 
-    able = [other for other, about in RUNTIMES.items() if about.wheels]
+    able = runtime_names()
     if name is None or name in able:
         return
     if name == "torch":

@@ -55,6 +55,7 @@ _MAX_WAIT_S = 7 * 86400.0
 #: Stands for the address that a farm will say.
 _ANY_HOST = "the-farm-says-it"
 
+_VERSION = r"^[0-9]+(\.[0-9]+)+$"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 
@@ -74,6 +75,13 @@ class Capabilities(_Strict):
 
     ram_gb: float | None = Field(default=None, gt=0, description="main memory, GiB")
     gpu: bool = Field(default=False, description="a CUDA device that torch can use")
+    machine: str | None = Field(
+        default=None, min_length=1, description="as uname -m says; of a 32-bit system armv7l"
+    )
+    python: str | None = Field(
+        default=None, pattern=_VERSION, description="version of the workload's interpreter, as in 3.11"
+    )
+    glibc: str | None = Field(default=None, pattern=_VERSION, description="version of the C library")
 
 
 class TimeoutKeys(_Strict):

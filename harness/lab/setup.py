@@ -23,13 +23,13 @@ from tunebench.harness.hints import command
 from tunebench.harness.lab import wheelhouse
 from tunebench.harness.lab.wheelhouse import Download
 from tunebench.targets.boards import kind_of
-from tunebench.targets.boards.additions import choose_addition
+from tunebench.targets.boards.additions import Addition, choose_addition
+from tunebench.targets.boards.runtime_wheels import choose_runtime
 from tunebench.targets.boards.wheels import Choice, Facts, Flavour, Wheel, choose
 from tunebench.targets.client.board import LONGEST_BUILD_S, Board
 from tunebench.targets.client.replies import Interpreter, Owner
 from tunebench.targets.client.venv_replies import BuildEnd, BuildEvent, Distribution, PythonFacts, VenvFacts
 from tunebench.targets.errors import ConditionError, TargetError
-from tunebench.workloads.deploy import RUNTIMES
 
 #: Bytes that must be free: wheels, their unpacked form and pip's copy meet on the disk for a while.
 NEED_B: Mapping[str, int] = {"none": 64 << 20, "cpu": 1500 << 20, "jetson": 4000 << 20}
@@ -37,8 +37,6 @@ NEED_B: Mapping[str, int] = {"none": 64 << 20, "cpu": 1500 << 20, "jetson": 4000
 LEASE_S = 3600.0
 #: Over all links together.
 BUILD_LIMIT_S = LONGEST_BUILD_S
-#: Bytes that a runtime adds: its wheel, numpy, their unpacked forms and pip's copies (onnxruntime 1.32.0: 274 MB).
-RUNTIME_B = 320 << 20
 _NAMES = {"cpu": "torch-cpu", "jetson": "torch-jetson", "none": "no-torch"}
 _DEBIANS = ("debian", "ubuntu", "raspbian")
 _MB = 1e6
@@ -58,7 +56,7 @@ class Wish:
 
     Attributes:
         additions: names of the table of wheels, brought beside torch.
-        runtime: of :data:`tunebench.workloads.deploy.RUNTIMES`, put into the same environment; None: none.
+        runtime: one of the table of wheels, put into the same environment; None: none.
     """
 
     flavour: Flavour
@@ -252,7 +250,7 @@ class _Setup:
             row = choose_addition(name, facts_of(self._facts), torch)
             if isinstance(row, str):
                 raise Refusal(f"--with {name}: {row}")
-            rows.append(Beside(row.label, row.requires, row.imports, row.disk_mb << 20))
+            rows.append(_beside_of(row))
         if self._wish.runtime is not None:
             rows.append(runtime_beside(self._wish.runtime, facts_of(self._facts)))
         return rows
@@ -414,23 +412,14 @@ def runtime_beside(name: str, facts: Facts) -> Beside:
     Raises:
         Refusal: no wheel of it fits the board.
     """
-    about = RUNTIMES[name]
-    # A 32-bit user land runs on 64-bit kernels, too.
-    machine = "armv7l" if (facts.machine, facts.bits) == ("aarch64", 32) else facts.machine
-    python, glibc = _numbers(facts.python), _numbers(facts.glibc) if facts.glibc else None
-    wheel = about.wheel(machine, python, glibc)
-    if wheel is None:
-        libc = f"glibc {facts.glibc}" if facts.glibc else "no glibc"
-        reason = about.unfit(machine, python, glibc)
-        reason = reason or f"the table has none for Python {facts.python} and {libc}"
-        raise Refusal(f"no wheel of runtime {name!r} fits this board: {reason}")
-    requires = (f"{about.install}=={wheel.version}", *about.needs)
-    return Beside(f"{about.install} {wheel.version}", requires, tuple(about.packages), RUNTIME_B)
+    row = choose_runtime(name, facts)
+    if isinstance(row, str):
+        raise Refusal(f"no wheel of runtime {name!r} fits this board: {row}")
+    return _beside_of(row)
 
 
-def _numbers(version: str) -> tuple[int, int]:
-    major, _, minor = version.partition(".")
-    return int(major), int(minor.partition(".")[0] or 0)
+def _beside_of(row: Addition) -> Beside:
+    return Beside(row.label, row.requires, row.imports, row.disk_mb << 20)
 
 
 def make_recipe(

@@ -20,6 +20,7 @@ from tunebench.harness.config.suite import Suite, Workload, canonical_json
 from tunebench.harness.planning import energy_windows
 from tunebench.harness.planning.repetition import Planned
 from tunebench.reports.records import PLAN_SCHEMA, Skip
+from tunebench.targets.boards.runtime_wheels import why_unfit
 from tunebench.workloads.deploy import RUNTIMES
 from tunebench.workloads.methods import table
 
@@ -180,6 +181,9 @@ def unmet_need(workload: Workload, board: BoardEntry) -> str | None:
             )
         if has.ram_gb < workload.needs_ram_gb:
             return f"needs {workload.needs_ram_gb:g} GiB of memory; it has {has.ram_gb:g}"
+    if workload.runtime is not None:
+        reason = why_unfit(workload.runtime, has.machine, has.python, has.glibc)
+        return f"runtime {workload.runtime!r}: {reason}, by the inventory's capabilities" if reason else None
     return None
 
 

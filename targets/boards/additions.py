@@ -13,8 +13,9 @@ class Addition:
     """A row of the table.
 
     Attributes:
-        name: what ``setup --with`` is asked for.
-        torch: the oldest that it works with.
+        name: what ``setup --with``, or of a runtime ``--runtime``, is asked for.
+        pythons: those that it has a wheel for, oldest first.
+        torch: the oldest that it works with; empty: it runs without.
         disk_mb: what it takes unpacked.
         imports: modules that must be importable afterwards.
         requires: all that they import, dependencies of dependencies included, torch's left out; the package itself first.
@@ -25,11 +26,11 @@ class Addition:
     pythons: tuple[str, ...]
     machines: tuple[str, ...]
     glibc: str
-    torch: str
     disk_mb: int
     imports: tuple[str, ...]
     requires: tuple[str, ...]
     tried: str
+    torch: str = ""
 
     @property
     def label(self) -> str:
@@ -37,9 +38,14 @@ class Addition:
         return self.requires[0].replace("==", " ")
 
 
+def rows_of(kind: str) -> tuple[Addition, ...]:
+    """Return the rows of a kind, ``addition`` or ``runtime``, in their order of preference."""
+    return tuple(_row(row) for row in table()[kind])
+
+
 def additions() -> tuple[Addition, ...]:
-    """Return the rows, in their order of preference."""
-    return tuple(_row(row) for row in table()["addition"])
+    """Return what stands beside torch, in the table's order of preference."""
+    return rows_of("addition")
 
 
 def _row(row: dict[str, Any]) -> Addition:

@@ -92,12 +92,14 @@ def _one_thread() -> Iterator[Any]:
 def _network(torch: Any, state: State) -> Any:
     from tunebench.workloads.engines.pytorch.networks.network import Network, places
 
-    kind: Any = Network
+    network: Any
     if state.rounded:
         from tunebench.workloads.compress.fake_quantised import FakeQuantised
 
-        kind = FakeQuantised
-    network = kind(state.graph)
+        network = FakeQuantised(state.graph)
+        network.ranges = state.numbers.ranges
+    else:
+        network = Network(state.graph)
     with torch.no_grad():
         for name, place in places(network):
             place.copy_(torch.from_numpy(np.ascontiguousarray(state.tensors[name])))

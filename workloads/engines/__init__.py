@@ -114,14 +114,14 @@ ENGINES: Dict[str, Engine] = {
     "native": Engine(
         _HERE + "native",
         _HERE + "native.network",
-        models=("mlp",) + _CLASSIFIERS,
+        models=("mlp",) + tuple(name for name in _CLASSIFIERS if MODELS[name].native),
         devices=("cpu",),
         max_threads=1,
         library=True,
         settings=("build", "cache_dtype", "cache_budget_b"),
         training=("optimizer", "schedule", "clip", "weight_decay", "lora_plus"),
-        limits="model 'mlp', and classifiers of images whose trunk stays frozen or carries adapters, on one thread of "
-        "the CPU",
+        limits="model 'mlp', and classifiers of images whose trunk stays frozen or carries adapters, without shuffled "
+        "channels, squeeze-and-excitation and swish, on one thread of the CPU",
         abilities=("block-skips", "frozen-extractors"),
         frozen_trunk=True,
         adapters=_HERE + "native.net",

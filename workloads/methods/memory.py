@@ -9,12 +9,14 @@ between forward and backward. That last part follows the rules of torch's own fo
   it forms; a linear adapter its low-rank output;
 - BatchNorm keeps its input, also with frozen statistics and affine; a batch's own statistics, which are kept, too, are
   a few bytes a channel and left out;
-- relu in place keeps its result, which is the next layer's input: the same bytes; silu and relu6 keep their input, the
-  latter as a copy although it runs in place (seen with torch 2.13);
+- relu in place keeps its result, which is the next layer's input: the same bytes; sigmoid keeps its result; the others
+  keep their input, relu6 as a copy although it runs in place (seen with torch 2.13);
 - where the extractors of a plan's adapters are frozen (LoRA-FA), what is frozen keeps no input
   (:mod:`tunebench.workloads.engines.pytorch.lean`): a convolution or linear map nothing, BatchNorm a few bytes a channel,
   relu and relu6 one byte an output, an adapter its low-rank output;
-- max pooling keeps its input and an 8-byte index for each output; sums, concatenations and upsampling keep nothing;
+- a product keeps both factors;
+- max pooling keeps its input and an 8-byte index for each output; sums, concatenations, shuffling and upsampling keep
+  nothing;
 - a transformer's map keeps its input for a weight or an adapter that trains only. In half precision (torch's autocast)
   maps, attention and what follows them give two bytes a value; each map and each adapter keeps a copy of its input in
   them, and each map that a gradient goes through a copy of its weight. States between blocks, norms, weights, gradients
@@ -35,7 +37,7 @@ from tunebench.workloads.methods import quantized_base
 from tunebench.workloads.methods.checkpointing import segments
 from tunebench.workloads.methods.plan import Plan, adapter_params, counts, own_params
 from tunebench.workloads.methods.table import BACKWARD, ENTROPY, FORWARD_ONLY
-from tunebench.workloads.models.graph import INPUT, Node, product
+from tunebench.workloads.models.graph import ACTIVATIONS, BUILT_IN, INPUT, Node, product
 from tunebench.workloads.models.language import TABLE
 
 #: Where the search for the largest ends. Sides are multiples of what every network takes.
@@ -43,6 +45,8 @@ MOST_BATCH, SIDE_STEP, MOST_SIDE = 1 << 12, 32, 1 << 12
 _FLOAT_B, _INDEX_B, _HALF_B = 4, 8, 2
 #: nodes of a transformer whose values are in half precision under autocast
 _HALVED = ("project", "attention", "multiply")
+#: activations that do not work in place
+_BESIDE = tuple(act for act in ACTIVATIONS if act not in BUILT_IN)
 #: maps over tokens; a tied output's weight is the embeddings' table
 _OVER_TOKENS = ("project", "unembed")
 #: Channels of a detector's distances; one of four classes is counted as if it were them, which is little less.
@@ -186,34 +190,45 @@ class _Step:
         name, size_b = node.name, self.value_b(node)
         if node.op == "slice":  # a view
             return self.tape.hold(self.value[node.inputs[0]])
+        if node.op == "activate":  # nothing is computed before the activation
+            return self._activate(node, self.tape.hold(self.value[node.inputs[0]]))
         made = self.tape.make("value " + name, size_b)
-        lean = self.plan.frozen_extractors
         if node.op in ("attention", "multiply", "layernorm"):
-            for place, source in enumerate(node.inputs):
-                if node.op == "attention":
-                    self._keep_entering(node, "layer %d" % place, source)
-                else:
-                    self._keep(node, "layer %d" % place, self.value[source])
-            if node.op == "attention":  # its backward pass reads the result, too
-                self._keep(node, "result", made)
+            self._keep_given(node, made)
         elif node.op in _OVER_TOKENS:
             self._project(node)
         elif node.op in ("conv", "deconv", "linear"):
-            if self._layer_meets(node) and (not lean or own_params(self.plan, node)):
-                self._keep(node, "layer", self.value[node.inputs[0]])
-            self._keep_adapter(node)
-            if node.norm:
-                if not lean or node.name in self.plan.norms:
-                    self._keep(node, "norm", made)
-                normed = self.tape.make("normed " + name, size_b)
-                self.tape.drop(made)
-                made = normed
+            made = self._run_layer(node, made)
         elif node.op == "maxpool":
             self._keep(node, "layer", self.value[node.inputs[0]])
             index = self.tape.make("index " + name, self.bytes_of(node.shape, _INDEX_B))
             self._keep(node, "index", index)
             self.tape.drop(index)
         return self._activate(node, made)
+
+    def _keep_given(self, node: Node, made: str) -> None:
+        """Keep what enters a node whose gradient reads all of it; attention's reads the result, too."""
+        for place, source in enumerate(node.inputs):
+            if node.op == "attention":
+                self._keep_entering(node, "layer %d" % place, source)
+            else:
+                self._keep(node, "layer %d" % place, self.value[source])
+        if node.op == "attention":
+            self._keep(node, "result", made)
+
+    def _run_layer(self, node: Node, made: str) -> str:
+        """Keep what a layer, its adapter and its norm need; return the tensor that holds the result before the activation."""
+        lean = self.plan.frozen_extractors
+        if self._layer_meets(node) and (not lean or own_params(self.plan, node)):
+            self._keep(node, "layer", self.value[node.inputs[0]])
+        self._keep_adapter(node)
+        if not node.norm:
+            return made
+        if not lean or node.name in self.plan.norms:
+            self._keep(node, "norm", made)
+        normed = self.tape.make("normed " + node.name, self.value_b(node))
+        self.tape.drop(made)
+        return normed
 
     def _project(self, node: Node) -> None:
         """Keep what a map over tokens needs, and what its adapter does."""
@@ -256,9 +271,9 @@ class _Step:
                 mask = self.tape.make("mask " + name, self.bytes_of(node.shape, 1))
                 self._keep(node, "act", mask)
                 self.tape.drop(mask)
-        elif node.act in ("silu", "gelu") or (node.act == "relu6" and name in self.needs_grad):
-            self._keep(node, "act", made)
+        elif node.act in _BESIDE or (node.act == "relu6" and name in self.needs_grad):
             after = self.tape.make("act " + name, self.value_b(node))
+            self._keep(node, "act", after if node.act == "sigmoid" else made)
             self.tape.drop(made)
             made = after
         elif node.act:

@@ -25,6 +25,7 @@ class Model(NamedTuple):
         shape, n_classes: what it is counted at where nothing else is asked for.
         pretrained: its start weights are published ones (:mod:`tunebench.workloads.prepare.checkpoints`) with a head of
             our own; the others are trained on the host from nothing.
+        native: the native engine has kernels for all of its layers.
     """
 
     builder: str
@@ -32,6 +33,7 @@ class Model(NamedTuple):
     shape: Shape
     n_classes: int
     pretrained: bool = False
+    native: bool = True
 
     def build(self, name: str, shape: Shape, n_classes: int) -> Graph:
         """Return the graph of the model called ``name`` for inputs of a shape and a number of classes.
@@ -51,6 +53,9 @@ MODELS: Dict[str, Model] = {
     "mobilenetv2-small": Model("classifiers:mobilenetv2_small", "classify", (1, 28, 28), 10),
     "squeezenet-small": Model("classifiers:squeezenet_small", "classify", (1, 28, 28), 10),
     "resnet-small": Model("classifiers:resnet_small", "classify", (1, 28, 28), 10),
+    "shufflenetv2-small": Model("shufflenetv2:small", "classify", (1, 28, 28), 10, native=False),
+    "mobilenetv3-tiny": Model("mobilenetv3:tiny", "classify", (1, 28, 28), 10, native=False),
+    "efficientnet-small": Model("efficientnet:small", "classify", (1, 28, 28), 10, native=False),
     "detector-small": Model("dense:detector", "detect", (3, 128, 160), 3),
     "unet-small": Model("dense:unet", "segment", (1, 64, 64), 4),
     "mobilenetv2": Model(
@@ -62,6 +67,9 @@ MODELS: Dict[str, Model] = {
 PUBLISHED: Dict[str, Model] = {
     "squeezenet1.1": Model("classifiers:squeezenet", "classify", (3, 224, 224), 1000),
     "resnet18": Model("classifiers:resnet", "classify", (3, 224, 224), 1000),
+    "shufflenetv2": Model("shufflenetv2:shufflenetv2", "classify", (3, 224, 224), 1000),
+    "mobilenetv3-small": Model("mobilenetv3:mobilenetv3", "classify", (3, 224, 224), 1000),
+    "efficientnet-b0": Model("efficientnet:b0", "classify", (3, 224, 224), 1000),
 }
 #: models that train on images
 NETWORKS = tuple(name for name in MODELS if MODELS[name].task != ROWS)

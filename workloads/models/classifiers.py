@@ -10,6 +10,7 @@ release); He et al., Deep Residual Learning, CVPR 2016.
 
 from typing import Sequence, Tuple
 
+from tunebench.workloads.models.blocks import inverted, of_eight
 from tunebench.workloads.models.graph import INPUT, Builder, Graph
 
 #: MobileNetV2's stages: expansion, channels, repeats, stride of the first
@@ -20,12 +21,6 @@ _INVERTED = (
 IMAGENET = ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))
 #: SqueezeNet 1.1's Fire modules between poolings: squeezed and expanded channels
 _FIRES = (((16, 64), (16, 64)), ((32, 128), (32, 128)), ((48, 192), (48, 192), (64, 256), (64, 256)))
-
-
-def _of_eight(channels: float) -> int:
-    """Return the nearest multiple of 8, at least 8 and not more than a tenth below ``channels``."""
-    rounded = max(8, int(channels + 4) // 8 * 8)
-    return rounded if rounded >= 0.9 * channels else rounded + 8
 
 
 def mobilenetv2(
@@ -51,24 +46,14 @@ def mobilenetv2(
     """
     b = Builder(name, "classify", shape)
     y = b.normalise("normal", INPUT, scaling) if scaling else INPUT
-    y = b.end_block(b.conv("stem", y, _of_eight(32 * width), 3, stem_stride, act="relu6"))
+    y = b.end_block(b.conv("stem", y, of_eight(32 * width), 3, stem_stride, act="relu6"))
     for stage, (expansion, channels, repeats, stride) in enumerate(_INVERTED):
         for index in range(repeats):
             part = "stage%d_%d" % (stage, index)
-            step = stride if index == 0 else 1
-            y = _inverted(b, part, y, _of_eight(channels * width), expansion=expansion, stride=step)
+            step, hidden = stride if index == 0 else 1, b.shapes[y][0] * expansion
+            y = inverted(b, part, y, of_eight(channels * width), hidden=hidden, stride=step)
     y = b.end_block(b.conv("wide", y, last, 1, act="relu6"))
     return b.graph(b.linear("classifier", b.avgpool("pool", y), n_classes))
-
-
-def _inverted(b: Builder, part: str, source: str, channels: int, *, expansion: int, stride: int) -> str:
-    c_in = b.shapes[source][0]
-    y, hidden = source, c_in * expansion
-    if expansion != 1:
-        y = b.conv(part + "_expand", y, hidden, 1, act="relu6")
-    y = b.conv(part + "_depth", y, hidden, 3, stride, groups=hidden, act="relu6")
-    y = b.conv(part + "_project", y, channels, 1, act="")
-    return b.end_block(b.add(part + "_sum", source, y) if stride == 1 and c_in == channels else y)
 
 
 def squeezenet(

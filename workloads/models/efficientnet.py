@@ -1,12 +1,13 @@
-"""EfficientNet-Lite0: EfficientNet-B0 without squeeze-and-excitation, with ReLU6, for phones and boards.
+"""EfficientNet: B0 with squeeze-and-excitation and swish, and Lite0 without, with ReLU6, for phones and boards.
 
-As TensorFlow's authors trained it: convolutions pad as SAME does, pixels are scaled by ``(x - 127) / 128``. 4,652,008
-parameters at 1000 classes. Source: Liu and Tan, EfficientNet-Lite (tensorflow/tpu, models/official/efficientnet/lite,
-2020), after Tan and Le, EfficientNet, ICML 2019.
+Lite0 is as TensorFlow's authors trained it: convolutions pad as SAME does, pixels are scaled by ``(x - 127) / 128``.
+4,652,008 parameters at 1000 classes; B0 has 5,288,548. Sources: Tan and Le, EfficientNet, ICML 2019; Liu and Tan,
+EfficientNet-Lite (tensorflow/tpu, models/official/efficientnet/lite, 2020).
 """
 
 from typing import Tuple
 
+from tunebench.workloads.models.blocks import Squeeze, conv, inverted, of_eight
 from tunebench.workloads.models.graph import INPUT, Builder, Graph
 
 #: expansion, channels, repeats, stride of the first, kernel of the depthwise convolution
@@ -21,15 +22,54 @@ SCALING = ((127 / 255, 128 / 255),) * 3
 def lite0(name: str, shape: Tuple[int, ...], n_classes: int) -> Graph:
     """Build EfficientNet-Lite0 for inputs of a shape (c, h, w); grey images are read three times."""
     b = Builder(name, "classify", shape)
-    y = b.end_block(b.conv_same("stem", b.normalise("normal", INPUT, SCALING), 32, 3, 2, act="relu6"))
+    y = b.end_block(
+        conv(b, "stem", b.normalise("normal", INPUT, SCALING), 32, kernel=3, stride=2, act="relu6", same=True)
+    )
     for stage, (expansion, channels, repeats, stride, kernel) in enumerate(_STAGES):
         for index in range(repeats):
-            part, source, c_in = "stage%d_%d" % (stage, index), y, b.shapes[y][0]
-            step, hidden = stride if index == 0 else 1, c_in * expansion
-            if expansion != 1:
-                y = b.conv(part + "_expand", y, hidden, 1, act="relu6")
-            y = b.conv_same(part + "_depth", y, hidden, kernel, step, groups=hidden, act="relu6")
-            y = b.conv(part + "_project", y, channels, 1, act="")
-            y = b.end_block(b.add(part + "_sum", source, y) if step == 1 and c_in == channels else y)
+            part, step, hidden = (
+                "stage%d_%d" % (stage, index),
+                stride if index == 0 else 1,
+                b.shapes[y][0] * expansion,
+            )
+            y = inverted(b, part, y, channels, hidden=hidden, kernel=kernel, stride=step, same=True)
     y = b.end_block(b.conv("wide", y, 1280, 1, act="relu6"))
     return b.graph(b.linear("classifier", b.avgpool("pool", y), n_classes))
+
+
+def b0(
+    name: str,
+    shape: Tuple[int, ...],
+    n_classes: int,
+    *,
+    width: float = 1.0,
+    last: int = 1280,
+    stem_stride: int = 2,
+) -> Graph:
+    """Build EfficientNet-B0.
+
+    Args:
+        name: of the graph.
+        shape: of one input, (c, h, w).
+        n_classes: of the task.
+        width: factor of all channels but the last.
+        last: channels before the head.
+        stem_stride: 1 for inputs of few pixels.
+    """
+    b = Builder(name, "classify", shape)
+    y = b.end_block(conv(b, "stem", INPUT, of_eight(32 * width), kernel=3, stride=stem_stride, act="silu"))
+    for stage, (expansion, channels, repeats, stride, kernel) in enumerate(_STAGES):
+        for index in range(repeats):
+            c_in = b.shapes[y][0]
+            y = inverted(
+                b, "stage%d_%d" % (stage, index), y, of_eight(channels * width), hidden=c_in * expansion,
+                kernel=kernel, stride=stride if index == 0 else 1, act="silu",
+                squeeze=Squeeze(c_in // 4, "silu", "sigmoid"),
+            )  # fmt: skip
+    y = b.end_block(conv(b, "wide", y, last, act="silu"))
+    return b.graph(b.linear("classifier", b.avgpool("pool", y), n_classes))
+
+
+def small(name: str, shape: Tuple[int, ...], n_classes: int) -> Graph:
+    """Return an EfficientNet-B0 of half the width for inputs of 28 to 64 pixels."""
+    return b0(name, shape, n_classes, width=0.5, last=320, stem_stride=1)

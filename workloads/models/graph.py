@@ -12,9 +12,11 @@ from tunebench.workloads.errors import WorkloadError
 WEIGHED = ("conv", "deconv", "linear", "project", "embedding", "layernorm")
 #: the others; ``unembed`` reads the weight of an embedding; ``rearrange`` stands for a view that is only counted and
 #: cannot be built
-PLAIN = ("add", "concat", "slice", "maxpool", "avgpool", "upsample", "normalise", "pad", "rearrange",
-         "attention", "multiply", "unembed")  # fmt: skip
-ACTIVATIONS = ("", "relu", "relu6", "silu", "gelu")
+PLAIN = ("add", "concat", "slice", "shuffle", "maxpool", "avgpool", "upsample", "normalise", "pad", "activate",
+         "rearrange", "attention", "multiply", "unembed")  # fmt: skip
+ACTIVATIONS = ("", "relu", "relu6", "silu", "gelu", "sigmoid", "hardsigmoid", "hardswish")
+#: those that runtimes compute within the layer before them; another one stands behind it as an ``activate``
+BUILT_IN = ACTIVATIONS[:3]
 INPUT = "input"
 #: task of a chain: to tell the class of a row of numbers
 ROWS = "rows"
@@ -37,7 +39,8 @@ class Node(NamedTuple):
         channels_in: channels or features of its (first) input; a linear layer reads all values of it. Of an
             ``embedding``, how many tokens (or places) it knows.
         kernel, stride, padding, dilation, groups: of a convolution or pooling; square. An ``avgpool``'s kernel is
-            the side of its grid of means: (c, h, w) -> (c kernel kernel,).
+            the side of its grid of means: (c, h, w) -> (c kernel kernel,). A ``shuffle``'s groups are the parts from
+            which it takes a channel each in turn.
         bias: it has a bias of its own.
         norm: BatchNorm follows.
         act: activation behind it, one of :data:`ACTIVATIONS`.
@@ -322,9 +325,19 @@ class Builder(object):
         out = (channels, h * kernel, w * kernel)
         return self.add_node(Node(name, "deconv", (source,), out, c, kernel, kernel, bias=True))
 
-    def linear(self, name: str, source: str, features: int, *, norm: bool = False, head: bool = True) -> str:
-        """Add a linear layer with bias: a classifier's head, or a hidden layer with BatchNorm and ReLU behind it."""
-        n_in, act = product(self.shapes[source]), "relu" if norm else ""
+    def linear(
+        self,
+        name: str,
+        source: str,
+        features: int,
+        *,
+        norm: bool = False,
+        act: Optional[str] = None,
+        head: bool = True,
+    ) -> str:
+        """Add a linear layer with bias: a classifier's head, or a hidden layer; ``act`` None: ReLU behind BatchNorm."""
+        n_in = product(self.shapes[source])
+        act = ("relu" if norm else "") if act is None else act
         return self.add_node(
             Node(name, "linear", (source,), (features,), n_in, bias=True, norm=norm, act=act, head=head)
         )
@@ -347,6 +360,26 @@ class Builder(object):
         """Add ``channels`` channels of the source, from number ``first`` on."""
         c, h, w = self.shapes[source]
         return self.add_node(Node(name, "slice", (source,), (channels, h, w), c, first=first))
+
+    def shuffle(self, name: str, source: str, groups: int) -> str:
+        """Add the channels in another order: the first of each of ``groups`` equal parts, then the second of each."""
+        c, h, w = self.shapes[source]
+        if c % groups:
+            raise ValueError("node %r: %d channels in %d groups" % (name, c, groups))
+        return self.add_node(Node(name, "shuffle", (source,), (c, h, w), c, groups=groups))
+
+    def multiply(self, name: str, left: str, right: str) -> str:
+        """Add the product of two nodes of equal shape, or of a map with one number for each of its channels."""
+        if self.shapes[right] not in (self.shapes[left], self.shapes[left][:1]):
+            raise ValueError("node %r: shapes %s and %s" % (name, self.shapes[left], self.shapes[right]))
+        return self.add_node(Node(name, "multiply", (left, right), self.shapes[left]))
+
+    def activate(self, name: str, source: str, act: str) -> str:
+        """Add an activation that stands by itself, which none of :data:`BUILT_IN` does: they work in place."""
+        if act in BUILT_IN or act not in ACTIVATIONS:
+            raise ValueError("node %r: activation %r does not stand by itself" % (name, act))
+        shape = self.shapes[source]
+        return self.add_node(Node(name, "activate", (source,), shape, shape[0], act=act))
 
     def maxpool(
         self, name: str, source: str, kernel: int, stride: int, *, padding: int = 0, ceil: bool = False

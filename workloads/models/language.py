@@ -214,9 +214,6 @@ class _TextBuilder(Builder):
     def attention(self, name: str, q: str, k: str, v: str) -> str:
         return self.add_node(Node(name, "attention", (q, k, v), self.shapes[q], self.shapes[q][0]))
 
-    def multiply(self, name: str, left: str, right: str) -> str:
-        return self.add_node(Node(name, "multiply", (left, right), self.shapes[left]))
-
 
 def _bert_graph(b: _TextBuilder, config: Config) -> str:
     hidden, inner = config["hidden_size"], config["intermediate_size"]

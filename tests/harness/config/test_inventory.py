@@ -67,7 +67,7 @@ def test_an_unknown_key_names_file_board_key_and_the_allowed_ones(tmp_path):
 def test_an_unknown_capability_names_the_allowed_ones(tmp_path):
     message = _refused(tmp_path, GOOD.replace("ram_gb", "ram"))
     assert "unknown key 'ram'" in message
-    assert "allowed: gpu, ram_gb" in message
+    assert "allowed: glibc, gpu, machine, python, ram_gb" in message
 
 
 def test_a_duplicate_id_is_named(tmp_path):

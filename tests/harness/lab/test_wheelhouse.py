@@ -22,9 +22,9 @@ from tunebench.harness.lab.wheelhouse import Download, FetchError
 from tunebench.targets.boards import additions
 from tunebench.targets.boards import wheels as wheel_table
 from tunebench.targets.boards.additions import choose_addition
+from tunebench.targets.boards.runtime_wheels import choose_runtime
 from tunebench.targets.boards.wheels import Facts, choose
 from tunebench.targets.client.board import Board
-from tunebench.workloads.deploy import RUNTIMES
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 TAG = "cp" + PYTHON.replace(".", "")
@@ -238,13 +238,12 @@ def test_a_board_gets_the_one_wheel_of_a_runtime_that_fits_it(runtime, facts, ex
 def test_a_runtime_is_installed_once_and_one_that_cannot_be_imported_is_told(
     entry, wish, messages, shelf, monkeypatch
 ):
-    row = RUNTIMES["ncnn"].wheel(platform.machine(), sys.version_info[:2], (2, 31))
-    if row is None:
+    row = choose_runtime("ncnn", Facts(PYTHON, platform.machine(), 64, "2.31"))
+    if isinstance(row, str):
         pytest.skip(f"the table has no wheel of ncnn for Python {PYTHON} on {platform.machine()}")
-    monkeypatch.setattr(setup, "RUNTIME_B", 0)
-    make_wheel(
-        shelf, "ncnn", row.version, "raise ImportError('libgomp.so.1: cannot open shared object file')"
-    )
+    monkeypatch.setattr(setup, "choose_runtime", lambda *_: dataclasses.replace(row, disk_mb=0))
+    version = row.label.rpartition(" ")[2]
+    make_wheel(shelf, "ncnn", version, "raise ImportError('libgomp.so.1: cannot open shared object file')")
     with pytest.raises(
         Refusal, match=r"imported: ImportError: libgomp.*\nInstall the package that brings it"
     ):
@@ -253,5 +252,5 @@ def test_a_runtime_is_installed_once_and_one_that_cannot_be_imported_is_told(
     (installed,) = Path(entry.workdir).glob("venvs/no-torch/lib/*/site-packages/ncnn/__init__.py")
     installed.write_text("")
     done = set_up(entry, wish(runtime="ncnn", offline=True), messages.append)
-    assert (done.additions, done.torch, done.changed) == ((f"ncnn {row.version}",), None, True)
+    assert (done.additions, done.torch, done.changed) == ((row.label,), None, True)
     assert set_up(entry, wish(runtime="ncnn", offline=True), messages.append).changed is False

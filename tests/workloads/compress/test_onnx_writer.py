@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.workloads.compress.networks import SMALL, network, samples
-from tests.workloads.compress.test_transforms import applied
+from tests.workloads.compress.test_forms import outputs
 from tunebench.workloads.compress.forms.onnx_writer import onnx_bytes, trunk_bytes, uint8_of
 from tunebench.workloads.compress.state import Numbers, State, TransformError
 from tunebench.workloads.compress.train import logits_of, ranges_of
@@ -31,30 +31,6 @@ def session(raw: bytes, **options: object):
     for name, value in options.items():
         setattr(chosen, name, value)
     return onnxruntime.InferenceSession(raw, chosen, providers=["CPUExecutionProvider"])
-
-
-def outputs(raw: bytes, x: np.ndarray) -> np.ndarray:
-    """Return the outputs of samples, one a call."""
-    opened = session(raw)
-    return np.concatenate([opened.run(None, {"input": x[at : at + 1]})[0] for at in range(len(x))])
-
-
-@pytest.mark.parametrize("model", sorted(SMALL))
-def test_a_written_network_gives_what_torch_gives(model):
-    state = network(model)
-    x = samples(state)
-    wanted = logits_of(state, x)
-    assert np.abs(outputs(onnx_bytes(state), x) - wanted).max() < 1e-4
-    assert onnx_bytes(state) == onnx_bytes(network(model))
-
-
-@pytest.mark.parametrize(
-    ("kind", "how"), [("prune", "structured"), ("factorize", "svd"), ("factorize", "cp"), ("share", "kmeans")]
-)
-def test_a_changed_network_is_written_as_torch_runs_it(kind, how):
-    state = applied(network("resnet-small"), kind, how)
-    x = samples(state)
-    assert np.abs(outputs(onnx_bytes(state), x) - logits_of(state, x)).max() < 1e-4
 
 
 @pytest.mark.parametrize("side", [7, 8])
@@ -97,24 +73,31 @@ def test_fewer_bits_stay_near_their_float_parent_and_take_fewer_bytes(model):
     wanted, dense_b = logits_of(state, x), len(onnx_bytes(state))
     for name, form in forms(state).items():
         raw = onnx_bytes(form)
-        assert np.abs(outputs(raw, x) - wanted).max() < 0.1 * np.abs(wanted).max() + 0.02, name
+        assert np.abs(outputs("onnxruntime", form, x) - wanted).max() < 0.1 * np.abs(wanted).max() + 0.02, (
+            name
+        )
         if name in ("float16", "static", "dynamic"):
             assert len(raw) < 0.6 * dense_b, name
 
 
-@pytest.mark.parametrize("model", ["squeezenet-small", "resnet-small"])
-def test_with_fixed_scales_every_convolution_runs_in_whole_numbers(model, tmp_path: Path):
-    state = network(model)
-    opened = session(
-        onnx_bytes(forms(state)["static"]), enable_profiling=True, profile_file_prefix=str(tmp_path / "p")
-    )
-    opened.run(None, {"input": samples(state, 1)})
-    events = json.loads(Path(opened.end_profiling()).read_text())
-    ran = [event["args"]["op_name"] for event in events if event["name"].endswith("_kernel_time")]
-    assert ran.count("QLinearConv") == sum(node.op == "conv" for node in state.graph.nodes)
+CONVOLVING = sorted(set(SMALL) - {"mlp"})
+
+
+@pytest.mark.parametrize("model", CONVOLVING)
+def test_with_fixed_scales_every_convolution_is_fused_to_whole_numbers(model, tmp_path: Path):
+    """The optimised graph is what ONNX Runtime runs."""
+    onnx = pytest.importorskip("onnx", reason="reads the optimised graph: pip install onnx")
+    state, path = network(model), tmp_path / "optimised.onnx"
+    session(onnx_bytes(forms(state)["static"]), optimized_model_filepath=str(path))
+    ops = Counter(node.op_type for node in onnx.load(path).graph.node)
+    nodes = Counter(node.op for node in state.graph.nodes)
+    assert ops["QLinearConv"] == nodes["conv"] and "Conv" not in ops
+    assert ops["QGemm"] == nodes["linear"] and "Gemm" not in ops
     # A pooling in float32 would stand between two conversions: it has its input's scale.
-    assert "Conv" not in ran
-    assert ran.count("DequantizeLinear") <= 1
+    assert "GlobalAveragePool" not in ops
+    # Only activations that stand by themselves, and products with what they give, leave whole numbers.
+    if not nodes["activate"]:
+        assert ops["DequantizeLinear"] <= 1
 
 
 @pytest.mark.parametrize("model", sorted(SMALL))
@@ -125,11 +108,8 @@ def test_the_reference_checker_accepts_what_is_written(model):
         onnx.checker.check_model(onnx_bytes(form), full_check=True)
 
 
-def test_what_cannot_be_written_is_refused_by_its_name():
+def test_what_calibration_has_not_seen_is_refused():
     state = network("mlp")
-    odd = state.graph.nodes[0]._replace(op="attention")
-    with pytest.raises(TransformError, match=r"layer0.*attention"):
-        onnx_bytes(replace(state, graph=state.graph._replace(nodes=(odd, *state.graph.nodes[1:]))))
     with pytest.raises(TransformError, match="calibration has not seen"):
         onnx_bytes(replace(state, numbers=Numbers("int8-static", ranges={"input": (0.0, 1.0)})))
 

@@ -246,43 +246,6 @@ def test_every_signal_has_words():
     assert "for want of memory" in died("torch", 9, "calls")
 
 
-@pytest.mark.parametrize(
-    ("runtime", "machine", "python", "glibc", "words"),
-    [
-        ("onnxruntime", "armv7l", (3, 11), (2, 36), "no wheel for armv7l; it has for aarch64, x86_64"),
-        ("onnxruntime", "aarch64", (3, 8), (2, 31), "need Python 3.10, this is 3.8"),
-        ("onnxruntime", "aarch64", (3, 11), (2, 27), "need glibc 2.28, this board has 2.27"),
-        ("onnxruntime", "aarch64", (3, 11), (2, 36), None),
-        ("onnxruntime", None, None, None, None),
-        ("litert", "armv7l", (3, 11), (2, 36), "no wheel for armv7l"),
-        ("litert", "aarch64", (3, 8), (2, 31), "need Python 3.10, this is 3.8"),
-        ("litert", "aarch64", (3, 11), (2, 26), "need glibc 2.27"),
-        ("ncnn", "armv7l", (3, 11), (2, 36), None),
-        ("ncnn", "armv7l", (3, 9), (2, 28), "need glibc 2.31"),
-        ("ncnn", "aarch64", (3, 9), (2, 28), None),
-        ("ncnn", "aarch64", (3, 8), (2, 31), "need Python 3.9, this is 3.8"),
-        ("ncnn", "aarch64", (3, 30), (2, 36), None),
-        ("executorch", "aarch64", (3, 11), (2, 36), "libtorch_python.so"),
-        ("torch", "riscv64", (3, 11), (2, 36), None),
-    ],
-)
-def test_a_board_without_a_wheel_is_known_before(runtime, machine, python, glibc, words):
-    reason = RUNTIMES[runtime].unfit(machine, python, glibc)
-    assert (reason is None) if words is None else words in str(reason)
-
-
-def test_the_wheel_for_a_board_is_that_of_its_python():
-    def version(*board: Any, runtime: str = "onnxruntime") -> str | None:
-        row = RUNTIMES[runtime].wheel(*board)
-        return row.version if row else None
-
-    assert version("aarch64", (3, 10), (2, 35)) == "1.23.2"
-    assert version("aarch64", (3, 11), (2, 36)) == "1.32.0"
-    for board in (("armv7l", (3, 11), (2, 36)), ("aarch64", (3, 11), (2, 17)), ("aarch64", (3, 11), None)):
-        assert version(*board) is None
-    assert version("armv7l", (3, 11), (2, 36), runtime="ncnn") == "1.0.20261020"
-
-
 def test_a_runtime_that_runs_nowhere_is_told_without_a_start(infer):
     ran = infer(deployed(), runtime="executorch")
     assert ran.returncode == 2

@@ -26,6 +26,8 @@ PAIRS += [
         ("lora-last-cached", "mobilenetv2"),
         ("ft-all", "efficientnet-lite0"),
         ("lorae", "efficientnet-lite0"),
+        ("lora-all", "shufflenetv2-small"),
+        ("lora-all", "mobilenetv3-tiny"),
     )
 ]
 

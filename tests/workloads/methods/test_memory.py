@@ -12,7 +12,7 @@ from tunebench.workloads.methods import plan as plans
 from tunebench.workloads.models import counted
 
 MODELS = ("unet-small", "resnet-small", "squeezenet-small", "mobilenetv2-small", "detector-small", "mobilenetv2",
-          "efficientnet-lite0")  # fmt: skip
+          "efficientnet-lite0", "shufflenetv2-small", "mobilenetv3-tiny", "efficientnet-small")  # fmt: skip
 
 
 def plan_of(model, method, rank=4):
@@ -57,9 +57,11 @@ def test_autograd_keeps_what_was_predicted(small, model, method):
 
 @pytest.mark.torch
 @pytest.mark.parametrize(
-    "model", ["squeezenet-small", "mobilenetv2-small", "mobilenetv2", "efficientnet-lite0"]
-)
-def test_autograd_keeps_what_was_predicted_without_norms_and_with_depthwise_layers(small, model):
+    "model",
+    ["squeezenet-small", "mobilenetv2-small", "mobilenetv2", "efficientnet-lite0", "shufflenetv2-small",
+     "mobilenetv3-tiny", "efficientnet-small"],
+)  # fmt: skip
+def test_autograd_keeps_what_was_predicted_of_every_kind_of_layer(small, model):
     session_of = pytest.importorskip("tunebench.workloads.engines.pytorch.networks").Session
     session = session_of(small("lorae", model))
     rows = session.batches[0][0]

@@ -20,7 +20,8 @@ from tunebench.workloads.compress.state import Array, State, TransformError
 from tunebench.workloads.models.graph import INPUT, Node, shapes_of
 
 #: ops that are written
-OPS = ("conv", "linear", "add", "concat", "slice", "maxpool", "avgpool", "normalise", "pad")
+OPS = ("conv", "linear", "add", "multiply", "concat", "slice", "shuffle", "activate", "maxpool", "avgpool", "normalise",
+       "pad")  # fmt: skip
 OUTPUT = "logits"
 _MAGIC = 7767517
 #: before a weight in float32, none before a bias
@@ -36,6 +37,9 @@ _ALONE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "relu": ("ReLU", ()),
     "relu6": ("Clip", ("0=0.000000e+00", "1=6.000000e+00")),
     "silu": ("Swish", ()),
+    "sigmoid": ("Sigmoid", ()),
+    "hardsigmoid": ("HardSigmoid", ("0=1.66666672e-01", "1=5.000000e-01")),
+    "hardswish": ("HardSwish", ("0=1.66666672e-01", "1=5.000000e-01")),
 }
 
 
@@ -61,9 +65,9 @@ class _Writer:
         #: node -> names of its value, one for each layer that is still to read it
         self._values: dict[str, list[str]] = {}
         self._layers: Mapping[str, Callable[[Node, list[str], str], None]] = {
-            "conv": self._conv, "linear": self._linear, "add": self._add, "concat": self._concat,
-            "slice": self._slice, "maxpool": self._maxpool, "avgpool": self._avgpool,
-            "normalise": self._normalise, "pad": self._pad,
+            "conv": self._conv, "linear": self._linear, "add": self._add, "multiply": self._multiply,
+            "concat": self._concat, "slice": self._slice, "shuffle": self._shuffle, "activate": self._activate,
+            "maxpool": self._maxpool, "avgpool": self._avgpool, "normalise": self._normalise, "pad": self._pad,
         }  # fmt: skip
 
     def files(self) -> tuple[bytes, bytes]:
@@ -137,14 +141,17 @@ class _Writer:
         if node.act == "":
             self._line(kind, name, inputs, [name], keys)
             return
+        self._line(kind, f"{name}_plain", inputs, [f"{name}_plain"], keys)
+        self._activate(node, [f"{name}_plain"], name)
+
+    def _activate(self, node: Node, inputs: list[str], name: str) -> None:
         if node.act not in _ALONE:
             raise TransformError(
                 f"node {node.name!r}: activation {node.act!r} is not written for ncnn; "
                 f"written are {', '.join(_ALONE)}"
             )
-        act, its_keys = _ALONE[node.act]
-        self._line(kind, f"{name}_plain", inputs, [f"{name}_plain"], keys)
-        self._line(act, name, [f"{name}_plain"], [name], list(its_keys))
+        act, keys = _ALONE[node.act]
+        self._line(act, name, inputs, [name], list(keys))
 
     def _store(self, weight: Array, bias: Array) -> None:
         self._weights += _FLOAT32 + np.ascontiguousarray(weight, "<f4").tobytes()
@@ -161,12 +168,24 @@ class _Writer:
     def _add(self, node: Node, inputs: list[str], name: str) -> None:
         self._then_act(node, "BinaryOp", inputs, name, ["0=0"])
 
+    def _multiply(self, node: Node, inputs: list[str], name: str) -> None:
+        left, right = inputs
+        factors = self.shapes[node.inputs[1]]
+        if len(factors) < len(node.shape):  # else a row of numbers would be as well one for each column
+            shaped = f"{node.name}_factors"
+            self._line("Reshape", shaped, [right], [shaped], ["0=1", "1=1", f"2={factors[0]}"])
+            right = shaped
+        self._then_act(node, "BinaryOp", [left, right], name, ["0=2"])
+
     def _concat(self, node: Node, inputs: list[str], name: str) -> None:
         self._then_act(node, "Concat", inputs, name, ["0=0"])
 
     def _slice(self, node: Node, inputs: list[str], name: str) -> None:
         edges = [f"-23309=1,{node.first}", f"-23310=1,{node.first + node.channels_out}", "-23311=1,0"]
         self._then_act(node, "Crop", inputs, name, edges)
+
+    def _shuffle(self, node: Node, inputs: list[str], name: str) -> None:
+        self._then_act(node, "ShuffleChannel", inputs, name, [f"0={node.groups}"])
 
     def _maxpool(self, node: Node, inputs: list[str], name: str) -> None:
         # pad_mode: 0 rounds the output's size up, 1 down

@@ -21,8 +21,16 @@ from tunebench.workloads.models.graph import INPUT, Graph, Node, shapes_of
 
 OUTPUT = "logits"
 #: ops whose output has its input's scale
-SAME_SCALE = ("maxpool", "avgpool", "slice", "upsample", "pad")
-_OPS = ("conv", "linear", "add", "concat", "slice", "maxpool", "avgpool", "upsample", "normalise", "pad")
+SAME_SCALE = ("maxpool", "avgpool", "slice", "shuffle", "upsample", "pad")
+_OPS = ("conv", "linear", "add", "multiply", "concat", "slice", "shuffle", "activate", "maxpool", "avgpool", "upsample",
+        "normalise", "pad")  # fmt: skip
+#: activation -> its op and attributes
+_ACTS: Mapping[str, tuple[str, Mapping[str, float]]] = {
+    "relu": ("Relu", {}),
+    "sigmoid": ("Sigmoid", {}),
+    "hardsigmoid": ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}),
+    "hardswish": ("HardSwish", {}),
+}
 
 
 def check_writable(graph: Graph) -> None:
@@ -89,9 +97,10 @@ class _Writer:
         #: node -> (scale, zero point) of its value
         self.scales: dict[str, tuple[float, int]] = {}
         self._layers: Mapping[str, Callable[[Node, list[str], str], str]] = {
-            "conv": self._conv, "linear": self._linear, "add": self._add, "concat": self._concat,
-            "slice": self._slice, "maxpool": self._maxpool, "avgpool": self._avgpool,
-            "upsample": self._upsample, "normalise": self._normalise, "pad": self._pad,
+            "conv": self._conv, "linear": self._linear, "add": self._add, "multiply": self._multiply,
+            "concat": self._concat, "slice": self._slice, "shuffle": self._shuffle, "activate": self._activate,
+            "maxpool": self._maxpool, "avgpool": self._avgpool, "upsample": self._upsample,
+            "normalise": self._normalise, "pad": self._pad,
         }  # fmt: skip
 
     def bytes(self) -> bytes:
@@ -200,6 +209,17 @@ class _Writer:
     def _add(self, node: Node, inputs: list[str], name: str) -> str:
         return self._act(node, self.file.node("Add", inputs, self._before_act(node, name)), name)
 
+    def _multiply(self, node: Node, inputs: list[str], name: str) -> str:
+        left, right = inputs
+        factors = self.shapes[node.inputs[1]]
+        if len(factors) < len(node.shape):
+            right = self._reshaped(right, (1, *factors, 1, 1), f"{node.name}.factors")
+            right = self._again(node.inputs[1], right)
+        return self.file.node("Mul", [left, right], name)
+
+    def _activate(self, node: Node, inputs: list[str], name: str) -> str:
+        return self._act(node, inputs[0], name)
+
     def _concat(self, node: Node, inputs: list[str], name: str) -> str:
         return self.file.node("Concat", inputs, name, axis=1)
 
@@ -209,6 +229,12 @@ class _Writer:
             self.file.constant(f"{node.name}.{key}", np.array([at], np.int64)) for key, at in edges.items()
         ]
         return self.file.node("Slice", [*inputs, *bounds], name)
+
+    def _shuffle(self, node: Node, inputs: list[str], name: str) -> str:
+        source, (c, h, w) = node.inputs[0], node.shape
+        parts = self._reshaped(inputs[0], (1, node.groups, c // node.groups, h, w), f"{node.name}.parts")
+        turned = self.file.node("Transpose", [self._again(source, parts)], perm=[0, 2, 1, 3, 4])
+        return self._reshaped(self._again(source, turned), (1, c, h, w), name)
 
     def _maxpool(self, node: Node, inputs: list[str], name: str) -> str:
         return self.file.node(
@@ -274,14 +300,18 @@ class _Writer:
     def _act(self, node: Node, x: str, name: str) -> str:
         if node.act == "":
             return x
-        if node.act == "relu":
-            return self.file.node("Relu", [x], name)
+        if node.act in _ACTS:
+            op, attributes = _ACTS[node.act]
+            return self.file.node(op, [x], name, **attributes)
         if node.act == "relu6":
             edges = [self._constant(f"relu6.{edge}", np.array(edge, np.float32)) for edge in (0, 6)]
             return self.file.node("Clip", [x, *edges], name)
         if node.act == "silu":
             return self.file.node("Mul", [x, self.file.node("Sigmoid", [x])], name)
-        raise TransformError(f"node {node.name!r}: activation {node.act!r} is written for no runtime yet")
+        written = ", ".join([*_ACTS, "relu6", "silu"])
+        raise TransformError(
+            f"node {node.name!r}: activation {node.act!r} is not written as ONNX; written are {written}"
+        )
 
     # --- scales of activations
 

@@ -28,7 +28,8 @@ _TYPES = {"float32": 0, "int32": 2, "int64": 4, "int8": 9}
 _OPS = {
     "ADD": (0, 11), "CONCATENATION": (2, 10), "CONV_2D": (3, 1), "DEPTHWISE_CONV_2D": (4, 2), "DEQUANTIZE": (6, 0),
     "FULLY_CONNECTED": (9, 8), "LOGISTIC": (14, 0), "MAX_POOL_2D": (17, 5), "MUL": (18, 21), "RESHAPE": (22, 17),
-    "PAD": (34, 0), "MEAN": (40, 27), "PADV2": (60, 0), "SLICE": (65, 0), "QUANTIZE": (114, 0),
+    "PAD": (34, 0), "TRANSPOSE": (39, 0), "MEAN": (40, 27), "PADV2": (60, 0), "SLICE": (65, 0), "QUANTIZE": (114, 0),
+    "HARD_SWISH": (117, 0),
 }  # fmt: skip
 #: bytes to which a tensor's data are aligned
 _ALIGN = 16

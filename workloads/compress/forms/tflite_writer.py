@@ -22,10 +22,13 @@ from tunebench.workloads.compress.state import Array, State, TransformError
 from tunebench.workloads.models.graph import INPUT, Node, shapes_of
 
 #: ops that are written
-OPS = ("conv", "linear", "add", "concat", "slice", "maxpool", "avgpool", "normalise", "pad")
+OPS = ("conv", "linear", "add", "multiply", "concat", "slice", "shuffle", "activate", "maxpool", "avgpool", "normalise",
+       "pad")  # fmt: skip
 _SAME, _VALID = 0, 1
 #: activation -> ActivationFunctionType of an op that has it built in
 _FUSED = {"": 0, "relu": 1, "relu6": 3}
+#: in fixed scales a LOGISTIC gives 256 steps of this, from 0 on: LiteRT takes no other
+_LOGISTIC = (1 / 256, 0)
 
 
 def tflite_bytes(state: State) -> bytes:
@@ -51,9 +54,13 @@ class _Writer:
         #: node -> (scale, zero point) of its value
         self.scales: dict[str, tuple[float, int]] = {}
         self._layers: Mapping[str, Callable[[Node, int, str], int]] = {
-            "conv": self._conv, "linear": self._linear, "add": self._add, "concat": self._concat,
-            "slice": self._slice, "maxpool": self._maxpool, "avgpool": self._avgpool,
-            "normalise": self._normalise, "pad": self._pad,
+            "conv": self._conv, "linear": self._linear, "add": self._add, "multiply": self._multiply,
+            "concat": self._concat, "slice": self._slice, "shuffle": self._shuffle, "activate": self._activate,
+            "maxpool": self._maxpool, "avgpool": self._avgpool, "normalise": self._normalise, "pad": self._pad,
+        }  # fmt: skip
+        self._acts: Mapping[str, Callable[[Node, int, int], int]] = {
+            "silu": self._silu, "sigmoid": self._sigmoid, "hardsigmoid": self._hardsigmoid,
+            "hardswish": self._hardswish,
         }  # fmt: skip
 
     def bytes(self) -> bytes:
@@ -83,21 +90,17 @@ class _Writer:
 
     def _layer(self, node: Node) -> int:
         """Write a node with its activation; return its tensor."""
-        if node.act in _FUSED:
-            return self._layers[node.op](node, self._made(node.name, node.shape), node.act)
-        if node.act != "silu" or self.fixed:
-            form = "with fixed scales of int8" if self.fixed else "as TFLite"
+        result = self._made(node.name, node.shape)
+        if node.act in _FUSED or node.op == "activate":
+            return self._layers[node.op](node, result, node.act)
+        if self.fixed:
             raise TransformError(
-                f"node {node.name!r}: activation {node.act!r} is not written {form}; "
-                f"written are {', '.join(act for act in _FUSED if act)}"
+                f"node {node.name!r}: activation {node.act!r} is not written with fixed scales of int8 where it is not "
+                f"a node of its own, since what it reads has no range; written are {', '.join(filter(None, _FUSED))}"
             )
-        plain, gate, result = (
-            self.file.tensor(f"{node.name}{part}", _nhwc(node.shape), "float32")
-            for part in (".plain", ".gate", "")
-        )
+        plain = self.file.tensor(f"{node.name}.plain", _nhwc(node.shape), "float32")
         self._layers[node.op](node, plain, "")
-        self.file.op("LOGISTIC", [plain], gate, {})
-        return self.file.op("MUL", [plain, gate], result, {})
+        return self._act(node, plain, result)
 
     # --- layers with weights
 
@@ -160,11 +163,57 @@ class _Writer:
         pointwise = node._replace(groups=node.channels_in, kernel=1, stride=1, padding=0)
         return self._convolution(pointwise, weight, bias, output, act)
 
-    # --- layers without
+    # --- activations that no op has built in
+
+    def _activate(self, node: Node, output: int, act: str) -> int:
+        return self._act(node, self.values[node.inputs[0]], output)
+
+    def _act(self, node: Node, x: int, output: int) -> int:
+        if node.act not in self._acts:
+            written = ", ".join([*filter(None, _FUSED), *self._acts])
+            raise TransformError(
+                f"node {node.name!r}: activation {node.act!r} is not written as TFLite; written are {written}"
+            )
+        return self._acts[node.act](node, x, output)
+
+    def _silu(self, node: Node, x: int, output: int) -> int:
+        gate = self._between(node, "gate", _LOGISTIC)
+        return self.file.op("MUL", [x, self.file.op("LOGISTIC", [x], gate, {})], output, {})
+
+    def _sigmoid(self, node: Node, x: int, output: int) -> int:
+        return self.file.op("LOGISTIC", [x], output, {})
+
+    def _hardsigmoid(self, node: Node, x: int, output: int) -> int:
+        """Write it as ReLU6(x + 3) / 6: there is no op for it."""
+        clipped = self._between(node, "clipped", (6 / 255, 0))
+        self.file.op("ADD", [x, self._number("three", 3.0)], clipped, {0: byte(_FUSED["relu6"])})
+        return self.file.op("MUL", [clipped, self._number("sixth", 1 / 6)], output, {})
+
+    def _hardswish(self, node: Node, x: int, output: int) -> int:
+        return self.file.op("HARD_SWISH", [x], output, {})
+
+    def _between(self, node: Node, part: str, scale: tuple[float, int]) -> int:
+        """Add the tensor of a value that an activation computes on its way."""
+        scales = _scales_of(*scale) if self.fixed else None
+        return self.file.tensor(f"{node.name}.{part}", _nhwc(node.shape), self.type, scales)
+
+    def _number(self, name: str, value: float) -> int:
+        """Add a constant."""
+        if not self.fixed:
+            return self.file.constant(name, np.array([value], np.float32))
+        scales = Scales(np.array([value / 127], np.float32), np.zeros(1, np.int64))
+        return self.file.constant(name, np.array([127], np.int8), scales)
+
+    # --- layers without weights
 
     def _add(self, node: Node, output: int, act: str) -> int:
         return self.file.op(
             "ADD", [self.values[name] for name in node.inputs], output, {0: byte(_FUSED[act])}
+        )
+
+    def _multiply(self, node: Node, output: int, act: str) -> int:
+        return self.file.op(
+            "MUL", [self.values[name] for name in node.inputs], output, {0: byte(_FUSED[act])}
         )
 
     def _concat(self, node: Node, output: int, act: str) -> int:
@@ -184,6 +233,21 @@ class _Writer:
         begin = self.file.constant(f"{node.name}.begin", np.array([0, 0, 0, node.first], np.int32))
         size = self.file.constant(f"{node.name}.size", np.array(_nhwc(node.shape), np.int32))
         return self.file.op("SLICE", [self.values[node.inputs[0]], begin, size], output, {})
+
+    def _shuffle(self, node: Node, output: int, act: str) -> int:
+        source, (c, h, w) = node.inputs[0], node.shape
+        steps = (
+            ("parts", (1, h, w, node.groups, c // node.groups)),
+            ("turned", (1, h, w, c // node.groups, node.groups)),
+        )
+        parts, turned = (
+            self.file.tensor(f"{node.name}.{part}", shape, self.type, self._scales(source))
+            for part, shape in steps
+        )
+        self._reshaped(self.values[source], parts, steps[0][1])
+        order = self.file.constant("last two", np.array([0, 1, 2, 4, 3], np.int32))
+        self.file.op("TRANSPOSE", [parts, order], turned, {})
+        return self._reshaped(turned, output, _nhwc(node.shape))
 
     def _maxpool(self, node: Node, output: int, act: str) -> int:
         padding, x = self._padding(node, least=True)
@@ -254,15 +318,14 @@ class _Writer:
         return self.file.tensor(label, _nhwc(shape), self.type, self._scales(name))
 
     def _scales(self, name: str) -> Scales | None:
-        if not self.fixed:
-            return None
-        scale, zero = self.scales[name]
-        return Scales(np.array([scale], np.float32), np.array([zero - 128], np.int64))
+        return _scales_of(*self.scales[name]) if self.fixed else None
 
     def _scale_of(self, node: Node) -> tuple[float, int]:
         """Return the scale of a node's value: its input's, or that of channels that it stands among."""
         if node.op in SAME_SCALE:
             return self.scales[node.inputs[0]]
+        if node.act == "sigmoid":
+            return _LOGISTIC
         readers = [other for other in self.graph.nodes if node.name in other.inputs]
         if len(readers) == 1 and readers[0].op == "concat":
             return self._range(readers[0].name)
@@ -272,6 +335,11 @@ class _Writer:
         if name not in self.state.numbers.ranges:
             raise TransformError(f"quantize static: the calibration has not seen node {name!r}")
         return uint8_of(*self.state.numbers.ranges[name])
+
+
+def _scales_of(scale: float, zero: int) -> Scales:
+    """Return how a tensor has a scale whose zero point counts from 0, not from -128."""
+    return Scales(np.array([scale], np.float32), np.array([zero - 128], np.int64))
 
 
 def _nhwc(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from tunebench.workloads.models import MODELS, NETWORKS, counted
 from tunebench.workloads.run.correctness import check
 from tunebench.workloads.tasks.spec import SpecError
 
-CLASSIFIERS = [name for name in NETWORKS if MODELS[name].task == "classify"]
+CLASSIFIERS = [name for name in NETWORKS if MODELS[name].task == "classify" and MODELS[name].native]
 CACHED = ["ft-last-cached", "lora-last-cached", "skip2-lora"]
 #: 12 images in batches of 6: 50 epochs are 100 steps
 KEYS = {

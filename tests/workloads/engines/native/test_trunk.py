@@ -15,7 +15,7 @@ from tunebench.workloads.models import MODELS, NETWORKS, counted
 from tunebench.workloads.models.graph import INPUT, Builder
 from tunebench.workloads.tasks.spec import SpecError
 
-CLASSIFIERS = [name for name in NETWORKS if MODELS[name].task == "classify"]
+CLASSIFIERS = [name for name in NETWORKS if MODELS[name].task == "classify" and MODELS[name].native]
 
 
 def drawn_weights(network):
@@ -161,6 +161,15 @@ def test_room_is_used_again_but_never_while_its_map_is_needed():
             starts[number] + sizes[number] <= starts[other] or starts[other] + sizes[other] <= starts[number]
         )
         assert apart or last[number] < made[other] or last[other] < made[number]
+
+
+@pytest.mark.parametrize("model", [name for name in NETWORKS if not MODELS[name].native])
+def test_a_network_that_says_so_has_layers_without_kernels(model):
+    graph = counted(model)
+    with pytest.raises(
+        SpecError, match=f"has no (slice|shuffle|activate|multiply|activation .*), .*'{model}'"
+    ):
+        compile_trunk(graph, graph.outputs, 4)
 
 
 @pytest.mark.parametrize(

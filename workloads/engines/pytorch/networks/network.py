@@ -3,13 +3,13 @@
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from tunebench.workloads import defaults, seeds
 from tunebench.workloads.artefact import Artefact
 from tunebench.workloads.engines.pytorch import lean
 from tunebench.workloads.engines.pytorch.networks.checkpointing import run_again
+from tunebench.workloads.engines.pytorch.networks.plain_nodes import PLAIN, activated
 from tunebench.workloads.methods.checkpointing import Segment, segments
 from tunebench.workloads.methods.skips import MAPPER
 from tunebench.workloads.models.graph import INPUT, Graph, Node, UnsupportedModel
@@ -114,24 +114,11 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
             x = lean.layer_of(x, layer) if self.lean else layer(x)
             x = self._normed(node, x) if node.norm else x
             x = x * self.scale if node.name == MAPPER and self.scale != 1.0 else x
-        elif node.op == "add":
-            x = x + inputs[1]
-        elif node.op == "concat":
-            x = torch.cat(inputs, 1)
-        elif node.op == "slice":
-            x = x[:, node.first : node.first + node.channels_out]
-        elif node.op == "maxpool":
-            x = F.max_pool2d(x, node.kernel, node.stride, node.padding, ceil_mode=node.ceil)
-        elif node.op == "avgpool":
-            x = x.mean((2, 3)) if node.kernel == 1 else F.adaptive_avg_pool2d(x, node.kernel).flatten(1)
         elif node.op == "normalise":
             x = torch.addcmul(getattr(self, node.name + "_shift"), x, getattr(self, node.name + "_scale"))
-        elif node.op == "pad":
-            top, bottom, left, right = node.pads
-            x = F.pad(x, (left, right, top, bottom))
         else:
-            x = F.interpolate(x, scale_factor=float(node.stride), mode="nearest")
-        return _activated(x, node.act, self.lean)
+            x = PLAIN[node.op](node, inputs)
+        return activated(x, node.act, self.lean)
 
     def _normed(self, node: Node, x: Any) -> Any:
         norm = norm_of(self, node.name)
@@ -151,18 +138,6 @@ def _layer(node: Node) -> Any:
     return nn.Conv2d(
         node.channels_in, node.channels_out, node.kernel, node.stride, node.padding, node.dilation, node.groups, node.bias
     )  # fmt: skip
-
-
-def _activated(x: Any, act: str, leanly: bool) -> Any:
-    """Return ``x`` after its activation; ReLU works in place.
-
-    What comes before (BatchNorm, convolution, sum) does not need its output again.
-    """
-    if act == "relu":
-        return lean.relu(x) if leanly else F.relu(x, inplace=True)
-    if act == "relu6":
-        return lean.relu6(x) if leanly else F.relu6(x, inplace=True)
-    return F.silu(x) if act == "silu" else x
 
 
 def _program(graph: Graph, given: Tuple[str, ...], wanted: Tuple[str, ...]) -> List[_Step]:
