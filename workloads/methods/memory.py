@@ -217,7 +217,7 @@ class _Step:
             self._keep(node, "result", made)
 
     def _run_layer(self, node: Node, made: str) -> str:
-        """Keep what a layer, its adapter and its norm need; return the tensor that holds the result before the activation."""
+        """Keep what a layer, its adapter and its norm need; return the tensor that holds the result so far."""
         lean = self.plan.frozen_extractors
         if self._layer_meets(node) and (not lean or own_params(self.plan, node)):
             self._keep(node, "layer", self.value[node.inputs[0]])
