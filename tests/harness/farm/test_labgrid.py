@@ -10,12 +10,12 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
-from tests.harness.farm.conftest import add_place, ask, until
-from tunebench.harness.farm.provider import PREFIX, FarmError, Patience, Ticket
+from tests.harness.farm.lab import add_place, ask, until
+from tunebench.harness.farm.identity import PREFIX
+from tunebench.harness.farm.provider import FarmError, Patience, Ticket
 
 pytestmark = pytest.mark.slow
 
@@ -168,25 +168,14 @@ def test_nobody_there_is_one_sentence():
         LabgridFarm("127.0.0.1:9")
 
 
-@pytest.fixture
-def inventory(lab, tmp_path, workload_python) -> Path:
-    endpoint = lab.ssh.endpoint
-    path = tmp_path / "lab.toml"
-    path.write_text(
-        f'[[farm]]\nsource = "labgrid://{lab.address}?tag=board:rpi4"\nkind = "linux"\n'
-        f'key = "{endpoint.key_file}"\nknown_hosts = "{endpoint.known_hosts}"\nworkdir = "{tmp_path}/work"\n'
-        f'interpreter = "{workload_python}"\npython = "{sys.executable}"\ngates = "warn"\npatience_s = 3\n'
-    )
-    return path
-
-
 def test_a_campaign_takes_the_place_measures_and_gives_it_back_and_reap_frees_what_the_dead_left(
-    lab, farms, inventory, sleep_suite, cli, tmp_path
+    lab, farms, farm_inventory, sleep_suite, cli, tmp_path
 ):
     farm = farms()
     add_place(farm, "pi", "one", board="rpi4")
     add_place(farm, "orin", "two", board="orin")
     until(lambda: all(board.problem is None for board in farm.boards()))
+    inventory = farm_inventory(workdir=f"{tmp_path}/work", patience_s=3)
     ran = cli(
         "run",
         "-i",
