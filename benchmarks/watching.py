@@ -108,6 +108,7 @@ class _Noting:
 
 def campaign(folder: Path) -> None:
     """Run the campaign of a folder in this process until it is interrupted."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts behind itself ignores it
     suite = load_suite(str(folder / "suite.toml"))
     plan = make_plan(suite, load_inventory(folder / "lab.toml").boards, run_id="watched", lab="bench")
     with RunWriter.create(folder / "results", "bench", plan.run_id, plan.as_dict()) as writer:
@@ -181,7 +182,7 @@ def _watched(form: str, run: Path, browsers: int) -> Iterator[tuple[int | None, 
             os.close(far)
             threading.Thread(target=_drain, args=(near,), daemon=True).start()
             yield process.pid, []
-            process.send_signal(signal.SIGINT)
+            process.terminate()
         return
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -194,7 +195,7 @@ def _watched(form: str, run: Path, browsers: int) -> Iterator[tuple[int | None, 
         for stream in streams:
             with contextlib.suppress(OSError):
                 stream.shutdown(socket.SHUT_RDWR)
-        process.send_signal(signal.SIGINT)
+        process.terminate()
 
 
 def _drain(near: int) -> None:

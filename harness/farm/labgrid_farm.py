@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import logging
 import sys
 import threading
 import time
@@ -60,6 +61,7 @@ _AGAIN_S = 60.0
 _OFF_S = 5.0
 #: For how long an ending process asks a coordinator that does not answer to take places back; then ``farm reap`` does.
 _GIVE_S = 30.0
+_OWED_LOOK_S = 1.0
 #: As labgrid's own client asks whether the coordinator still is there, but over a connection of its own.
 _CHANNEL = [
     ("grpc.use_local_subchannel_pool", 1),
@@ -221,8 +223,9 @@ class LabgridFarm:
                 f" {', '.join(sorted(self._owed))}",
                 file=sys.stderr,
             )
+            logging.disable(logging.ERROR)  # labgrid would say so, too, each time
             while self._owed and time.monotonic() < give_up_s:
-                time.sleep(_LOOK_S)
+                time.sleep(_OWED_LOOK_S)
                 for name in list(self._owed):
                     self.give(Ticket(name, self.identity))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import sys
@@ -119,6 +120,7 @@ def farms(lab: Lab) -> Iterator[Callable[[], Any]]:
 
     yield make
     for farm in made:
+        atexit.unregister(farm._give_all)  # its coordinator is gone, and would be waited for
         session = farm._session
         if session is not None:
             with contextlib.suppress(Exception):

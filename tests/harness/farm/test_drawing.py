@@ -8,6 +8,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -147,6 +148,38 @@ def _messages():
     from tunebench.harness.farm.labgrid_farm import messages
 
     return messages
+
+
+def test_a_run_goes_on_with_the_boards_it_had_and_waits_for_one_whose_exporter_is_down(
+    lab, farms, farm_boards, sleep_suite, tmp_path
+):
+    farm = farms()
+    for name, exporter in (("pi-a", "one"), ("pi-b", "two")):
+        add_place(farm, name, exporter, board="rpi4")
+    until(lambda: all(board.problem is None for board in farm.boards()) and len(farm.boards()) == 2)
+    suite = load_suite(str(sleep_suite(["a"], blocks=1)))
+    begun = SimpleNamespace(path=tmp_path / "run", plan_view=SimpleNamespace(boards=["pi-a", "pi-b"]))
+
+    def goes_on() -> list[str]:
+        request = sessions._on_its_boards(Request(suite, farm_boards(), "lab1", tmp_path), begun)
+        return [board.id for board in request.boards]
+
+    def end_exporter(name: str, usable: int) -> None:
+        lab.exporters[name].kill()
+        lab.exporters[name].wait()
+        until(lambda: sum(board.problem is None for board in farm.boards()) == usable)
+
+    end_exporter("two", 1)
+    with pytest.raises(FarmError, match=r"cannot go on now: pi-b of .*0 usable .*give the command again"):
+        goes_on()
+    end_exporter("one", 0)
+    with pytest.raises(FarmError, match="has no board for us: pi-a: has 0 usable"):
+        goes_on()
+    for name in ("one", "two"):
+        lab.start_exporter(name)
+    add_place(farm, "pi-c", "one", board="rpi4")  # one that came later is no board of that run
+    until(lambda: all(board.problem is None for board in farm.boards()) and len(farm.boards()) == 3)
+    assert goes_on() == ["pi-a", "pi-b"]
 
 
 def test_a_dry_run_of_drawn_boards_plans_the_first_of_them(sleep_suite, tmp_path):
