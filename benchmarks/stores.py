@@ -3,7 +3,7 @@
 Writes a simulated lab's sealed nights, pushes them into a Parquet folder and into a PostgreSQL server that it starts
 for itself (Debian's package, a Unix socket, stock settings with fsync on), and asks each of the three the same: the
 index, the gate's verdict on the last night, queries in SQL, and the lab's pages. A year of a lab is ``--runs 350``:
-175,000 repetitions, ten minutes on two busy cores. CPU seconds are of the processes that push or write, not of the server.
+175,000 repetitions, ten minutes on two busy cores. CPU seconds are of the processes that push or write, not the server.
 It ends with 1 if the three do not agree.
 """
 
