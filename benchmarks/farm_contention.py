@@ -12,7 +12,6 @@ import argparse
 import itertools
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -23,7 +22,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.harness.farm.conftest import Lab, add_place, until
+from benchmarks.cpu_time import cpu_s
+from tests.harness.farm.lab import Lab, add_place, until
 from tunebench.harness.farm.labgrid_farm import LabgridFarm
 from tunebench.harness.farm.provider import AnyOf, FarmError, Patience
 from tunebench.targets.virtual.loopback import LoopbackServer
@@ -62,7 +62,7 @@ class Contention:
 
 def contend(folder: Path, *, places: int, jobs: int, orchestrators: int, hold_s: float) -> Contention:
     """Let orchestrators do so many jobs each."""
-    before_s = _cpu_s()
+    before_s = cpu_s()
     with LoopbackServer() as ssh:
         lab = Lab(folder, ssh)
         try:
@@ -99,13 +99,8 @@ def contend(folder: Path, *, places: int, jobs: int, orchestrators: int, hold_s:
         left_held,
         round(lasted_s, 2),
         (round(statistics.median(waits_s), 3), round(waits_s[int(0.95 * (len(waits_s) - 1))], 3)),
-        round(_cpu_s() - before_s, 1),
+        round(cpu_s() - before_s, 1),
     )
-
-
-def _cpu_s() -> float:
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _orchestrate(address: str, folder: Path, jobs: int, hold_s: float) -> dict[str, object]:

@@ -150,6 +150,14 @@ class _Watch:
                 self.samples.append((self._n, threads(), descriptors(), resident_mib()))
 
 
+def write_suite(folder: Path, blocks: int, sleep_s: float) -> Path:
+    """Write a suite with one workload, which sleeps, and return its file."""
+    (folder / "sleep.py").write_text(_WORKLOAD.format(sleep_s=sleep_s))
+    path = folder / "suite.toml"
+    path.write_text(_SUITE.format(blocks=blocks))
+    return path
+
+
 @contextlib.contextmanager
 def shown(display: str, plan: Plan) -> Iterator[Observer]:
     """What a user would see, drawn into memory."""
@@ -162,9 +170,7 @@ def shown(display: str, plan: Plan) -> Iterator[Observer]:
 
 def run_campaign(lab: Inventory, folder: Path, blocks: int, sleep_s: float, display: str) -> Load:
     """One campaign in this process, which must have done nothing before: its peak is the campaign's."""
-    (folder / "sleep.py").write_text(_WORKLOAD.format(sleep_s=sleep_s))
-    (folder / "suite.toml").write_text(_SUITE.format(blocks=blocks))
-    suite = load_suite(str(folder / "suite.toml"))
+    suite = load_suite(str(write_suite(folder, blocks, sleep_s)))
     plan = make_plan(suite, lab.boards, run_id="load", lab="bench")
     before = (threads(), descriptors())
     begun_s, begun_cpu_s = time.monotonic(), time.process_time()

@@ -9,11 +9,11 @@ import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from tunebench.harness.board.dead_owner import this_process
 from tunebench.harness.board.runtimes import without_runtime
 from tunebench.harness.board.tuning import as_records
 from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.config.suite import Workload, canonical_json
+from tunebench.harness.processes import this_process
 from tunebench.harness.record.energy.board import widest
 from tunebench.reports.records import BoardEnv
 from tunebench.reports.results.drift import changes

@@ -30,7 +30,7 @@ from tunebench.harness.errors import (
     UsageError,
 )
 from tunebench.harness.farm.provider import FarmError
-from tunebench.harness.farm.source import Pool
+from tunebench.harness.farm.source import Pool, parse, provider
 from tunebench.harness.farm.turns import Turns
 from tunebench.harness.hints import anew
 from tunebench.harness.planning import attempts
@@ -236,11 +236,22 @@ def _plan(
 
 
 def _on_its_boards(request: Request, run: RunReader) -> Request:
-    """Return the request for a run that was begun: what was drawn for it stays, others do not come."""
+    """Return the request for a run that was begun: what a farm gave it stays, others do not come.
+
+    Raises:
+        FarmError: a farm has one of its boards, and it cannot be used just now.
+    """
     had = set(run.plan_view.boards)
-    return replace(
-        request, boards=[board for board in request.boards if board.pool is None or board.id in had]
-    )
+    boards = [board for board in request.boards if board.id in had or not board.found]
+    gone = had - {board.id for board in boards}
+    for farm in {str(board.farm): None for board in request.boards if board.found} if gone else ():
+        for board in provider(parse(farm)).boards():
+            if board.name in gone:
+                problem = board.problem or "it has just come back"
+                raise FarmError(
+                    f"{run.path}: cannot go on now: {board.name} of {farm}: {problem}; give the command again later"
+                )
+    return replace(request, boards=boards)
 
 
 def _given_back(run: RunReader) -> list[Skip]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -72,22 +71,22 @@ def reap(
 
 def _left_behind(entries: list[BoardEntry]) -> Iterator[tuple[BoardEntry, FarmBoard]]:
     """Yield the boards whose place some tunebench holds."""
-    from tunebench.harness.farm.provider import PREFIX
+    from tunebench.harness.farm.identity import is_of_tunebench
     from tunebench.harness.farm.source import parse, provider
 
     for farm in {str(entry.farm): None for entry in entries}:
         held = {board.name: board for board in provider(parse(farm)).boards()}
         for entry in entries:
             board = held.get(entry.place or entry.id) if entry.farm == farm else None
-            if board is not None and board.owner is not None and f"/{PREFIX}" in board.owner:
+            if board is not None and board.owner is not None and is_of_tunebench(board.owner):
                 yield entry, board
 
 
 def _why_not(board: FarmBoard, older_min: float) -> str | None:
     """Return why a place is left alone without asking its board."""
-    host, _, name = str(board.owner).partition("/")
-    pid = name.split("-")[1] if name.count("-") == 2 else ""
-    if host == socket.gethostname() and pid.isdecimal() and Path(f"/proc/{pid}").exists():
+    from tunebench.harness.farm.identity import living_pid
+
+    if (pid := living_pid(str(board.owner))) is not None:
         return f"process {pid} of this host has it and lives"
     if board.held_s is None or board.held_s < 60 * older_min:
         return f"held for less than {older_min:g} minutes"

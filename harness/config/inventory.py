@@ -36,7 +36,7 @@ from pydantic import (
 from tunebench.harness.account import cache_place, home_can_be_written
 from tunebench.harness.config.toml import read_toml, validate
 from tunebench.harness.errors import UsageError
-from tunebench.harness.farm.provider import FarmBoard
+from tunebench.harness.farm.provider import FarmBoard, FarmError
 from tunebench.harness.farm.source import FORM, Pool, Source, parse, provider
 from tunebench.targets.boards import KINDS, kind_of
 from tunebench.targets.client.connection import DEFAULT_WORKDIR, BoardSpec
@@ -189,11 +189,23 @@ class BoardEntry(_Strict):
     )
     #: Where a run draws it from, if it is one of several of which a run takes only some.
     _pool: Pool | None = PrivateAttr(default=None)
+    _found: bool = PrivateAttr(default=False)
 
     @property
     def pool(self) -> Pool | None:
         """Return the boards of which this is one, if a run takes only some of them."""
         return self._pool
+
+    @property
+    def found(self) -> bool:
+        """Return whether a farm told of it; False: it has a table of its own."""
+        return self._found
+
+    def as_found(self, pool: Pool | None) -> BoardEntry:
+        """Return the same board as one that a farm told of, and of which a run takes only some (None: all)."""
+        entry = self.of_pool(pool)
+        entry._found = True
+        return entry
 
     def of_pool(self, pool: Pool | None) -> BoardEntry:
         """Return the same board as one of several of which a run takes only some; None: as one that is always taken."""
@@ -444,17 +456,20 @@ def _of_farm(farm: FarmEntry, path: Path) -> list[BoardEntry]:
         if all(board.tags.get(name) == value for name, value in source.tags)
     ]
     usable = [board for board in chosen if board.problem is None and is_name(board.name)]
+    # What an exporter that is down has may come back: that is no mistake of the inventory.
+    enough_if_back = sum(is_name(board.name) for board in chosen) >= (farm.count or 1)
+    error = FarmError if enough_if_back else UsageError
     if not usable:
         reasons = "; ".join(
             f"{board.name}: {board.problem or 'its name cannot be that of a file'}" for board in chosen[:5]
         )
-        raise UsageError(f"{path}: {farm.source}: has no board for us{f': {reasons}' if reasons else ''}")
+        raise error(f"{path}: {farm.source}: has no board for us{f': {reasons}' if reasons else ''}")
     if farm.count is not None and farm.count > len(usable):
-        raise UsageError(
+        raise error(
             f"{path}: {farm.source}: count = {farm.count}, but only {len(usable)} of its boards can be used"
         )
     pool = Pool(source, farm.count) if farm.count is not None else None
-    return [_entry_of(board, farm, source).of_pool(pool) for board in usable]
+    return [_entry_of(board, farm, source).as_found(pool) for board in usable]
 
 
 def _entry_of(board: FarmBoard, farm: FarmEntry, source: Source) -> BoardEntry:

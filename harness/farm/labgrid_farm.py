@@ -3,7 +3,8 @@
 Seen with 26.0.1, and why this is written as it is (issue numbers are labgrid's):
 
 * A lock never expires, anybody can release it, and a coordinator that restarts forgets all of them. So a place is only
-  the ticket, and the lease on the board the fence; ``farm reap`` frees what a dead process has left.
+  the ticket, and the lease on the board the fence. What a dead process has left is freed by the next command of its
+  host that wants it, or by ``farm reap``.
 * Whoever has the same host and user name can release another's place: each process has an identity of its own.
 * Acquiring a place whose exporter is down succeeds without resources: they are looked for afterwards.
 * An error while acquiring says nothing of what the coordinator did: we connect anew, read whose it is, then decide.
@@ -20,9 +21,8 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import os
-import secrets
-import socket
+import logging
+import sys
 import threading
 import time
 from collections import Counter
@@ -37,8 +37,8 @@ from labgrid.remote.client import ClientSession
 from labgrid.remote.generated import labgrid_coordinator_pb2 as messages
 from labgrid.remote.generated import labgrid_coordinator_pb2_grpc as services
 
+from tunebench.harness.farm import identity
 from tunebench.harness.farm.provider import (
-    PREFIX,
     AnyOf,
     FarmBoard,
     FarmError,
@@ -59,6 +59,9 @@ _STAY_S = 10.0
 #: A coordinator that has restarted refuses places until its exporters are back, at most one of its periods of 15 s.
 _AGAIN_S = 60.0
 _OFF_S = 5.0
+#: For how long an ending process asks a coordinator that does not answer to take places back; then ``farm reap`` does.
+_GIVE_S = 30.0
+_OWED_LOOK_S = 1.0
 #: As labgrid's own client asks whether the coordinator still is there, but over a connection of its own.
 _CHANNEL = [
     ("grpc.use_local_subchannel_pool", 1),
@@ -120,13 +123,15 @@ class LabgridFarm:
 
     def __init__(self, coordinator: str) -> None:
         self.coordinator = coordinator
-        self._names = (socket.gethostname(), f"{PREFIX}{os.getpid()}-{secrets.token_hex(3)}")
+        self._names = identity.new()
         self._loop = asyncio.new_event_loop()
         self._session: _Session | None = None
         #: How many connections there were.
         self._connection = 0
         #: Places that are ours -> the connection over which that was seen last.
         self._held: dict[str, int] = {}
+        #: Places that are not needed any more, and of which no coordinator has heard so.
+        self._owed: set[str] = set()
         self._connecting = threading.Lock()
         atexit.register(self._give_all)
         threading.Thread(target=self._loop.run_forever, name="labgrid", daemon=True).start()
@@ -158,6 +163,8 @@ class LabgridFarm:
                         queue.tried.discard(name)
                         return Ticket(name, self.identity)
                     self._leave(queue)  # a place without its board is not waited for in its queue
+                else:
+                    self._free_of_the_dead(choice)
                 now_s = time.monotonic()
                 if now_s >= give_up_s:
                     raise FarmError(f"{reason or self._why_not(choice)}; waited {patience.seconds:.0f} s")
@@ -194,16 +201,33 @@ class LabgridFarm:
             time.sleep(_LOOK_S)
 
     def give(self, ticket: Ticket) -> None:
-        """Release a place if it is still ours."""
-        with contextlib.suppress(FarmError):
-            self.release(ticket.board, ticket.identity)
+        """Release a place if it is still ours; where the coordinator does not answer, again when the process ends."""
         self._held.pop(ticket.board, None)
+        try:
+            self.release(ticket.board, ticket.identity)
+        except FarmError:
+            self._owed.add(ticket.board)
+        else:
+            self._owed.discard(ticket.board)
 
     def _give_all(self) -> None:
-        """Release what is ours when the process ends; a coordinator that has gone is not waited for."""
+        """Release what is ours when the process ends; a coordinator that does not answer is waited for a little."""
         for name in list(self._held):
-            if self._session is not None and not self._session.stopping.is_set():
-                self.give(Ticket(name, self.identity))
+            self.give(Ticket(name, self.identity))
+        if not self._owed:
+            return
+        give_up_s = time.monotonic() + _GIVE_S
+        with contextlib.suppress(KeyboardInterrupt, OSError):
+            print(
+                f"labgrid://{self.coordinator}: does not answer; waiting, at most {_GIVE_S:.0f} s, to give back"
+                f" {', '.join(sorted(self._owed))}",
+                file=sys.stderr,
+            )
+            logging.disable(logging.ERROR)  # labgrid would say so, too, each time
+            while self._owed and time.monotonic() < give_up_s:
+                time.sleep(_OWED_LOOK_S)
+                for name in list(self._owed):
+                    self.give(Ticket(name, self.identity))
 
     def release(self, name: str, owner: str) -> bool:
         """Release a place, only if it still is this owner's; return whether it is that owner's no more.
@@ -318,6 +342,15 @@ class LabgridFarm:
                     self._call(session, "CancelReservation", messages.CancelReservationRequest(token=token))
                 )
 
+    def _free_of_the_dead(self, choice: AnyOf) -> None:
+        """Release places of commands of this host that have ended: nobody gives them back. The boards' leases decide."""
+        session = self._session
+        places = [session.places.get(name) for name in choice.names] if session is not None else []
+        for place in places:
+            if place is not None and place.acquired and identity.is_dead(place.acquired):
+                with contextlib.suppress(FarmError):
+                    self.release(place.name, place.acquired)
+
     def _why_not(self, choice: AnyOf) -> str:
         """Return why none of these places is given to us, in a sentence."""
         session = self._session
@@ -369,6 +402,7 @@ class LabgridFarm:
         problem = self._run(self._problem(session, name)) if whole else None
         if problem is None:
             self._held[name] = self._connection
+            self._owed.discard(name)
             return None
         self.release(name, self.identity)
         return f"place {name} of labgrid://{self.coordinator}: {problem}"

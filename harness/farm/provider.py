@@ -9,8 +9,6 @@ from typing import Literal, Protocol
 
 from tunebench.harness.errors import HarnessError
 
-#: Owners with this name are some tunebench: ``HOST/tunebench-PID-RANDOM``.
-PREFIX = "tunebench-"
 #: Whether a turn still is ours; unknown: the farm does not answer, and what is measured goes on.
 State = Literal["held", "unknown", "lost"]
 PowerAction = Literal["on", "off", "cycle"]

@@ -1,4 +1,4 @@
-"""The fault matrix: ``python -m tests.faults``; minutes of random faults: ``python -m tests.faults soak``."""
+"""The fault matrix: ``python -m tests.faults``; minutes of random faults: the words ``soak`` and ``farm`` behind it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run what is asked for; return 1 if anything is not as it should be, else 0."""
     words = list(sys.argv[1:] if argv is None else argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return _soak(words[1:]) if words[:1] == ["soak"] else _matrix(words)
+    forms = {"soak": _soak, "farm": _farm}
+    return forms[words[0]](words[1:]) if words[:1] and words[0] in forms else _matrix(words)
 
 
 def _matrix(words: Sequence[str]) -> int:
@@ -53,8 +54,7 @@ def _matrix(words: Sequence[str]) -> int:
         parser.error(
             f"--only {asked.only}: no such fault; there are: {', '.join(fault.name for fault in ALL)}"
         )
-    seed = random.SystemRandom().getrandbits(32) if asked.seed is None else asked.seed
-    print(f"seed {seed}", file=sys.stderr, flush=True)
+    seed = _told_seed(asked.seed)
     made = matrix.run(faults, repeat=asked.repeat, jobs=asked.jobs, seed=seed, keep=asked.keep)
     for what, why in NOT_PRODUCED.items() if not asked.only else ():
         made.not_producible.setdefault(what, why)
@@ -71,20 +71,51 @@ def chosen(only: Sequence[str] | None, *, short: bool = False) -> list[Fault]:
 
 
 def _soak(words: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.faults soak", description=soak.__doc__)
-    parser.add_argument("--minutes", type=float, default=3.0)
-    parser.add_argument("--boards", type=int, default=4)
+    parser = _soak_parser("soak", str(soak.__doc__), minutes=3.0, boards=4)
     parser.add_argument(
         "--at-least", type=int, default=0, metavar="N", help="faults, if it takes thrice the time"
     )
-    parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--json", action="store_true")
     asked = parser.parse_args(words)
-    seed = random.SystemRandom().getrandbits(32) if asked.seed is None else asked.seed
-    print(f"seed {seed}", file=sys.stderr, flush=True)
-    tally = soak.soak(asked.minutes, asked.boards, seed, asked.at_least)
+    tally = soak.soak(asked.minutes, asked.boards, _told_seed(asked.seed), asked.at_least)
     print(json.dumps(tally.as_json(), indent=1) if asked.json else soak.text(tally))
     return 0 if tally.clean else 1
+
+
+def _farm(words: Sequence[str]) -> int:
+    from tests.faults.farm import network
+    from tests.faults.farm import soak as farm_soak
+
+    parser = _soak_parser("farm", str(farm_soak.__doc__), minutes=10.0, boards=3)
+    parser.add_argument("--blocks", type=int, default=farm_soak.BLOCKS, help="of a campaign")
+    parser.add_argument(
+        "--within", action="store_true", help="in this network namespace, which must be empty"
+    )
+    asked = parser.parse_args(words)
+    reason = farm_soak.why_not() or (None if asked.within else network.why_not())
+    if reason is not None:
+        parser.error(reason)
+    if not asked.within:
+        command = network.within([sys.executable, "-m", "tests.faults", "farm", "--within", *words])
+        os.execvp(command[0], command)
+    tally = farm_soak.share(asked.minutes, asked.boards, _told_seed(asked.seed), asked.blocks)
+    print(json.dumps(tally.as_json(), indent=1) if asked.json else farm_soak.text(tally))
+    return 0 if tally.clean else 1
+
+
+def _soak_parser(name: str, description: str, *, minutes: float, boards: int) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m tests.faults {name}", description=description)
+    parser.add_argument("--minutes", type=float, default=minutes)
+    parser.add_argument("--boards", type=int, default=boards)
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--json", action="store_true")
+    return parser
+
+
+def _told_seed(asked: int | None) -> int:
+    """Return the seed that is asked for, or a random one, and tell it."""
+    seed = random.SystemRandom().getrandbits(32) if asked is None else asked
+    print(f"seed {seed}", file=sys.stderr, flush=True)
+    return seed
 
 
 if __name__ == "__main__":

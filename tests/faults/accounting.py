@@ -84,21 +84,14 @@ class Account(Counts):
 def settle(scene: Scene, fault: Fault) -> Account:
     """Compare a campaign that has ended with its plan, the ledger and the boards."""
     account = Account(starts=scene.host.starts)
-    _look_at_boards(scene, account)
+    look_at_boards(scene, account)
     runs = scene.host.runs
     if len(runs) != 1:
         account.findings.append(f"{len(runs)} runs below the results root, expected one")
     whole = True
     ledger = read_ledger(Path(scene.sites[0].ledger))
     for run in runs:
-        try:
-            reader = RunReader(run)
-            whole = _is_whole(reader, account) and whole
-            audit(reader.plan, reader.repetitions, _skips(reader), fault, account)
-            look_at_logs(reader, ledger if scene.sites[0].ledger else None, fault, account)
-        except ResultsError as error:
-            account.findings.append(f"the run cannot be read: {error}")
-            whole = False
+        whole = settle_run(run, ledger if scene.sites[0].ledger else None, fault, account) and whole
     if runs:
         count_work(ledger, account)
     account.completed = len(runs) == 1 and whole
@@ -109,7 +102,23 @@ def _skips(reader: RunReader) -> Sequence[Skip]:
     return reader.manifest.skipped if reader.manifest else ()
 
 
-def _look_at_boards(scene: Scene, account: Account) -> None:
+def settle_run(
+    run: Path, ledger: Mapping[tuple[str, str], int] | None, fault: Fault, account: Account
+) -> bool:
+    """Compare a run with its plan and the ledger; return whether it is complete and whole."""
+    try:
+        reader = RunReader(run)
+        whole = _is_whole(reader, account)
+        audit(reader.plan, reader.repetitions, _skips(reader), fault, account)
+        look_at_logs(reader, ledger, fault, account)
+    except ResultsError as error:
+        account.findings.append(f"the run cannot be read: {error}")
+        return False
+    return whole
+
+
+def look_at_boards(scene: Scene, account: Account) -> None:
+    """Count what is left behind on the boards once nobody measures there any more."""
     for site in scene.sites:
         remains = site.left_behind()
         account.left_behind += len(remains)
@@ -222,7 +231,7 @@ def _covers(skip: Skip, planned: Mapping[str, Any]) -> bool:
 
 
 def read_ledger(path: Path) -> Counter[tuple[str, str]]:
-    """Return (``begin`` or ``end``, repetition) -> how often; empty where workloads could not write a ledger."""
+    """Return (``begin``, ``end`` or ``beside``, repetition) -> how often; empty where workloads could not write one."""
     try:
         lines = path.read_text().splitlines()
     except OSError:
@@ -231,8 +240,14 @@ def read_ledger(path: Path) -> Counter[tuple[str, str]]:
 
 
 def count_work(ledger: Mapping[tuple[str, str], int], account: Account) -> None:
-    """Count repetitions whose workload ran more than once under one id; a second attempt has an id of its own."""
+    """Count repetitions whose workload ran more than once under one id, or while another ran on that board.
+
+    A second attempt has an id of its own.
+    """
     for (what, rep_id), times in ledger.items():
-        if times > 1:
+        if what == "beside":
+            account.doubled += 1
+            account.findings.append(f"{rep_id}: its workload began while another ran on the board")
+        elif times > 1:
             account.doubled += 1
             account.findings.append(f"{rep_id}: the workload wrote {what!r} {times} times")

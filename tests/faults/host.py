@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 #: The workload: works for a while, notes when it begins and ends, and misbehaves on signals as real ones sometimes do.
 WORK = '''
-import json, os, signal, sys, time
+import fcntl, json, os, signal, sys, time
 from tunebench import marks
 
 with open(os.environ["TUNEBENCH_JOB"] + "/job.json") as file:
@@ -30,6 +30,16 @@ def tell(what):
         ledger = os.open(params["ledger"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.write(ledger, ("%s %s\\n" % (what, job["rep_id"])).encode())
         os.close(ledger)
+
+
+def take_board():
+    """Note where another workload runs on the board; the kernel knows, whatever became of who started it."""
+    board = open("%s.%s" % (params["ledger"], job["rep_id"].split(".")[1]), "a")
+    try:
+        fcntl.flock(board, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        tell("beside")
+    return board
 
 
 def gorge(*_):
@@ -54,6 +64,7 @@ signal.signal(signal.SIGUSR1, gorge)
 signal.signal(signal.SIGUSR2, babble)
 print("hello from", job["rep_id"], flush=True)
 tell("begin")
+board = take_board() if params["ledger"] else None
 marks.window_start()
 time.sleep(params["sleep_s"])
 marks.window_end()
@@ -88,9 +99,14 @@ class Host:
         out: root of the results; a fault may put it elsewhere before the start.
         sleep_s, tail_s: how long a workload measures, and goes on after its window.
         labels, blocks: the suite; every label runs in every block.
+
+    Args:
+        folder: of all its files.
+        sites: the boards.
+        start_by: words by which its commands are started.
     """
 
-    def __init__(self, folder: Path, sites: Sequence[Site]) -> None:
+    def __init__(self, folder: Path, sites: Sequence[Site], start_by: Sequence[str] = ()) -> None:
         self.folder = folder
         self.out = folder / "results"
         self.log = folder / "host.log"
@@ -101,14 +117,14 @@ class Host:
         self.blocks = 3
         self.starts = 0
         self._sites = sites
+        self._start_by = start_by
         self._process: subprocess.Popen[bytes] | None = None
 
     def write(self) -> None:
         """Write the inventory, the suite and the workload."""
         (self.folder / "home").mkdir(exist_ok=True)
         (self.folder / "work.py").write_text(WORK)
-        entries = "\n".join(site.entry() for site in self._sites)
-        (self.folder / "lab.toml").write_text('[lab]\nname = "faults"\n\n' + entries)
+        (self.folder / "lab.toml").write_text('[lab]\nname = "faults"\n\n' + self.inventory())
         # One ledger serves all boards of a scene: ids of repetitions tell them apart.
         ledger = self._sites[0].ledger
         rows = [
@@ -123,20 +139,28 @@ class Host:
         ]
         (self.folder / "suite.toml").write_text(_SUITE.format(blocks=self.blocks) + "".join(rows))
 
+    def inventory(self) -> str:
+        """Return the boards' part of the inventory."""
+        return "\n".join(site.entry() for site in self._sites)
+
     def start(self) -> None:
         """Start the command; the same one every time, with ``--resume`` once there is a run."""
         words = ["run", "-i", "lab.toml", "-s", "suite.toml", "-o", str(self.out), "--no-html"]
         words += ["--resume"] if self.runs else []
+        self.starts += 1
+        self._process = self.tunebench(words, f"start {self.starts}")
+
+    def tunebench(self, words: Sequence[str], heading: str) -> subprocess.Popen[bytes]:
+        """Start a command of tunebench's in a group of its own; what it prints goes into the log below a heading."""
         env = {
             name: value for name, value in os.environ.items() if not name.startswith(("TUNEBENCH_", "COV"))
         }
         env |= {"HOME": str(self.folder / "home"), "COLUMNS": "200", "PYTHONPATH": str(ROOT)}
-        self.starts += 1
         with self.log.open("ab") as log:
-            log.write(f"--- start {self.starts}\n".encode())
+            log.write(f"--- {heading}\n".encode())
             log.flush()
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tunebench", *words],
+            return subprocess.Popen(
+                [*self._start_by, sys.executable, "-m", "tunebench", *words],
                 cwd=self.folder,
                 env=env,
                 stdin=subprocess.DEVNULL,

@@ -12,14 +12,14 @@ _CHUNK_B = 16 * 1024
 
 
 class Relay:
-    """Relays 127.0.0.1:``port`` to a port of this machine, until it is closed.
+    """Relays ``port`` of one of this machine's addresses to a port of 127.0.0.1, until it is closed.
 
     Attributes:
         target: the port that new connections are relayed to.
         sent_b: bytes that went from the host to the board so far.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, host: str = "127.0.0.1") -> None:
         self.target = target
         self.sent_b = 0
         self._delay_s = (0.0, 0.0)
@@ -29,7 +29,7 @@ class Relay:
         self._plugged = True
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, name="relay", daemon=True).start()
 

@@ -47,6 +47,10 @@ class Scene:
         """Return the same scene with another board to strike."""
         return dataclasses.replace(self, site=site)
 
+    def anywhere(self) -> Scene:
+        """Return the same scene with a board to strike that chance chooses."""
+        return self.at(self.rng.choice(self.sites))
+
     def pause(self, seconds: float) -> None:
         """Wait before striking.
 

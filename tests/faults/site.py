@@ -56,6 +56,11 @@ class Job:
 class Site:
     """A board, from its server to its files.
 
+    Args:
+        board_id: its id.
+        folder: of all that is its.
+        host: this machine's address at which it is reached.
+
     Attributes:
         workdir: where the harness keeps its files on the board; a fault may put it elsewhere before the start.
         python: command of the board's Python; the same.
@@ -66,16 +71,17 @@ class Site:
     restartable = True
     kind = "linux"
 
-    def __init__(self, board_id: str, folder: Path) -> None:
+    def __init__(self, board_id: str, folder: Path, host: str = "127.0.0.1") -> None:
         folder.mkdir(mode=0o700)
         self.board_id = board_id
         self.folder = folder
+        self._host = host
         self.workdir = folder / "work"
         self.python = PYTHON
         self.ledger = str(folder / "ledger")
         self._stack = contextlib.ExitStack()
         self.server = self._serve()
-        self.relay = Relay(self.server.endpoint.port or 0)
+        self.relay = Relay(self.server.endpoint.port or 0, host)
         self._stack.callback(self.relay.close)
 
     def _serve(self) -> OpenSshServer | LoopbackServer:
@@ -100,17 +106,14 @@ class Site:
     def entry(self) -> str:
         """Return its ``[[board]]`` entry; its host key is pinned for the relay's port."""
         end = self.server.endpoint
-        known = self.folder / "known_hosts"
-        text = Path(end.known_hosts or "").read_text()
-        known.write_text(text.replace(f"]:{end.port} ", f"]:{self.relay.port} "))
         keys = {
             "id": self.board_id,
             "kind": "linux",
-            "host": "127.0.0.1",
+            "host": self._host,
             "port": self.relay.port,
             "user": end.user,
             "key": end.key_file,
-            "known_hosts": str(known),
+            "known_hosts": str(self.known_hosts()),
             "python": self.python,
             "interpreter": self.python,
             "workdir": str(self.workdir),
@@ -118,6 +121,14 @@ class Site:
         }
         lines = [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
         return "\n".join(["[[board]]", *lines, f"timeouts = {TIMEOUTS}", ""])
+
+    def known_hosts(self) -> Path:
+        """Write its host key down as that of the relay, and return the file."""
+        end = self.server.endpoint
+        path = self.folder / "known_hosts"
+        text = Path(end.known_hosts or "").read_text()
+        path.write_text(text.replace(f"[{end.host}]:{end.port} ", f"[{self._host}]:{self.relay.port} "))
+        return path
 
     # -- what is on the board ---------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ class Tally(Counts):
         return {**self.__dict__, "strikes": dict(self.strikes), "clean": self.clean}
 
 
-class _Excused(Fault):
+class Excused(Fault):
     """A fault that stands for all strikes of one campaign: what they may have cost together."""
 
     name = "soak"
@@ -114,7 +115,7 @@ def soak(minutes: float, boards: int, seed: int, at_least: int = 0) -> Tally:
             if now_s >= until_s:
                 until_s = min(now_s + MORE_S, last_s)
             _campaign(tally, rng, until_s)
-            _tell(
+            tell(
                 f"[{time.monotonic() - began_s:5.0f} s] {tally.campaigns} campaigns, {tally.repetitions} repetitions,"
                 f" {tally.strikes.total()} faults, {tally.starts} starts,"
                 f" lost {tally.lost}, doubled {tally.doubled}, left behind {tally.left_behind}"
@@ -131,12 +132,12 @@ def _campaign(tally: Tally, rng: random.Random, until_s: float) -> None:
     with contextlib.ExitStack() as stack:
         scene = _scene(folder, tally.boards, rng, stack)
         scene.host.start()
-        striker = threading.Thread(target=_strike, args=(scene, struck, until_s), daemon=True)
+        striker = threading.Thread(target=strike, args=(scene, STRIKES, struck, until_s), daemon=True)
         striker.start()
-        findings = _to_the_end(scene, until_s)
+        findings = to_the_end(scene.host, until_s)
         scene.over.set()
         striker.join(60.0)
-        account = settle(scene, _Excused(struck, frozenset(scene.destroyed)))
+        account = settle(scene, Excused(struck, frozenset(scene.destroyed)))
         if findings:
             account.completed = False
         if findings or not account.clean:
@@ -170,14 +171,14 @@ def _scene(folder: Path, boards: int, rng: random.Random, stack: contextlib.Exit
     return scene
 
 
-def _strike(scene: Scene, struck: Counter[str], until_s: float) -> None:
-    """Strike with one fault after the other until the time is over; each is healed before the next."""
+def strike(scene: Scene, faults: Sequence[Fault], struck: Counter[str], until_s: float) -> None:
+    """Strike with one of these faults after the other until the time is over; each is healed before the next."""
     while time.monotonic() < until_s and not scene.over.is_set():
         scene.last(min(12.0, scene.rng.expovariate(1 / PAUSE_S)))
-        fault = scene.rng.choice(STRIKES)
+        fault = scene.rng.choice(faults)
         if fault.impossible() or scene.over.is_set() or time.monotonic() > until_s:
             continue
-        victim = scene.at(scene.rng.choice(scene.sites))
+        victim = scene.anywhere()
         try:
             fault.strike(victim)
             struck[fault.name] += 1
@@ -187,21 +188,30 @@ def _strike(scene: Scene, struck: Counter[str], until_s: float) -> None:
             fault.heal(victim)
 
 
-def _to_the_end(scene: Scene, until_s: float) -> list[str]:
-    """Give the command again whenever it has ended too early; return what went wrong."""
+def to_the_end(
+    command: Host, until_s: float, between: Callable[[], object] = lambda: time.sleep(0.2)
+) -> list[str]:
+    """Give the command again whenever it has ended too early; return what went wrong.
+
+    Args:
+        command: where it was started.
+        until_s: when the last fault ends, by the monotonic clock.
+        between: called before it is given again.
+    """
     give_up_s = until_s + FINISH_S
     while True:
-        if scene.host.wait(give_up_s - time.monotonic()) is None:
+        if command.wait(give_up_s - time.monotonic()) is None:
             return [f"the campaign had not ended {FINISH_S:g} s after the last fault"]
-        if "Traceback (most recent call last)" in scene.host.said(400):
-            return [f"start {scene.host.starts} ended with a traceback"]
-        if scene.host.complete:
+        if "Traceback (most recent call last)" in command.said(400):
+            return [f"start {command.starts} ended with a traceback"]
+        if command.complete:
             return []
-        time.sleep(0.2)
-        scene.host.start()
+        between()
+        command.start()
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
+    """Tell how far it is."""
     print(line, file=sys.stderr, flush=True)
 
 

@@ -177,3 +177,9 @@ def test_the_relay_can_be_cut_and_fall_silent_and_flip_one_bit(echo):
     with socket.create_connection(("127.0.0.1", echo.port), 5) as peer:
         peer.sendall(b"again")
         assert peer.recv(100) == b"again"
+
+
+def test_a_workload_that_began_beside_another_on_its_board_is_doubled():
+    account = Account()
+    count_work({("begin", "run.board.0000"): 1, ("beside", "run.board.0000"): 1}, account)
+    assert account.doubled == 1 and "while another ran on the board" in account.findings[0]

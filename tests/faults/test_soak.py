@@ -14,7 +14,7 @@ def campaigns(monkeypatch):
     def run(seconds, faults, *, minutes=2.0, at_least=0):
         clock, ends = [1000.0], []
         monkeypatch.setattr(soak.time, "monotonic", lambda: clock[0])
-        monkeypatch.setattr(soak, "_tell", lambda _: None)
+        monkeypatch.setattr(soak, "tell", lambda _: None)
 
         def campaign(tally, _, until_s):
             assert until_s > clock[0], "faults have time to strike"

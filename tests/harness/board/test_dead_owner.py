@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.harness.board.dead_owner import dead_holder, is_dead, this_process
+from tunebench.harness.board.dead_owner import dead_holder, is_dead
 from tunebench.harness.board.environment import owner
+from tunebench.harness.processes import this_process
 from tunebench.targets.client.replies import Owner
 from tunebench.targets.errors import ConditionError
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
-import signal
-import socket
-import subprocess
+import json
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,104 +14,9 @@ from typing import Any, ClassVar
 
 import pytest
 
+from tests.harness.farm.lab import Lab
+from tunebench.harness.config.inventory import BoardEntry, load_inventory
 from tunebench.targets.virtual.loopback import LoopbackServer
-
-EXPORTED = """
-{name}-{number}:
-  NetworkService:
-    address: 127.0.0.1
-    port: {port}
-    username: {user}
-  NetworkPowerPort:
-    model: rest
-    host: http://{relay}/relay/{{index}}/value
-    index: "3"
-"""
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-class Lab:
-    """Processes of a labgrid, each started and ended by its process."""
-
-    def __init__(self, folder: Path, ssh: LoopbackServer) -> None:
-        self.folder, self.ssh = folder, ssh
-        #: Where an HTTP relay for power would be.
-        self.relay = f"127.0.0.1:{free_port()}"
-        self.address = f"127.0.0.1:{free_port()}"
-        self.coordinator: subprocess.Popen[bytes] | None = None
-        self.exporters: dict[str, subprocess.Popen[bytes]] = {}
-
-    def start_coordinator(self) -> None:
-        self.coordinator = self._start("labgrid.remote.coordinator", "-l", self.address)
-        host, port = self.address.split(":")
-        until(lambda: socket.create_connection((host, int(port)), timeout=1).close() is None)
-
-    def start_exporter(self, name: str, boards: int = 1, port: int | None = None) -> None:
-        """Start an exporter of boards in groups ``NAME-0``, ``NAME-1`` and so on, all at the one SSH server.
-
-        Args:
-            name: the exporter's.
-            boards: how many.
-            port: where that server is reached; None: at its own port.
-        """
-        endpoint = self.ssh.endpoint
-        path = self.folder / f"{name}.yaml"
-        path.write_text(
-            "".join(
-                EXPORTED.format(
-                    name=name, number=number, port=port or endpoint.port, user=endpoint.user, relay=self.relay
-                )
-                for number in range(boards)
-            )
-        )
-        words = ("-c", self.address, "-n", name, "--hostname", "127.0.0.1", str(path))
-        self.exporters[name] = self._start("labgrid.remote.exporter", *words)
-
-    def _start(self, module: str, *words: str) -> subprocess.Popen[bytes]:
-        with (self.folder / f"{module}.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", module, *words], cwd=self.folder, stdout=log, stderr=subprocess.STDOUT
-            )
-
-    def end(self) -> None:
-        for process in [*self.exporters.values(), *([self.coordinator] if self.coordinator else [])]:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGCONT)
-            process.kill()
-            process.wait()
-
-
-def until(condition: Callable[[], Any], within_s: float = 90.0) -> Any:
-    deadline_s = time.monotonic() + within_s
-    while True:
-        with contextlib.suppress(OSError):
-            if value := condition():
-                return value
-        assert time.monotonic() < deadline_s, "it did not happen in time"
-        time.sleep(0.05)
-
-
-def ask(farm: Any, verb: str, **fields: Any) -> str | None:
-    """Ask a coordinator as labgrid-client would; returns its refusal."""
-    from tunebench.harness.farm.labgrid_farm import messages
-
-    return farm._run(farm._call(farm._connected(), verb, getattr(messages, f"{verb}Request")(**fields)))
-
-
-def add_place(farm: Any, name: str, exported: str, /, **tags: str) -> None:
-    """Add a place with the boards of an exporter, or with one group of them (``one/one-3``)."""
-    ask(farm, "AddPlace", name=name)
-    ask(
-        farm,
-        "AddPlaceMatch",
-        placename=name,
-        pattern=f"{exported}/*" if "/" in exported else f"{exported}/*/*",
-    )
-    ask(farm, "SetPlaceTags", placename=name, tags=tags)
 
 
 @pytest.fixture
@@ -129,6 +32,47 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
             yield labgrid
         finally:
             labgrid.end()
+
+
+@pytest.fixture
+def farm_inventory(lab: Lab, tmp_path: Path, workload_python: str) -> Callable[..., Path]:
+    """Function (keys of [[farm]]): an inventory of the farm's boards with the tag ``board:rpi4``."""
+
+    def write(**keys: object) -> Path:
+        endpoint = lab.ssh.endpoint
+        usual = {
+            "source": f"labgrid://{lab.address}?tag=board:rpi4",
+            "kind": "linux",
+            "key": endpoint.key_file,
+            "known_hosts": endpoint.known_hosts,
+            "interpreter": workload_python,
+            "python": sys.executable,
+            "gates": "warn",
+        }
+        path = tmp_path / "lab.toml"
+        lines = [f"{key} = {_toml(value)}" for key, value in {**usual, **keys}.items()]
+        path.write_text("\n".join(["[[farm]]", *lines, ""]))
+        return path
+
+    return write
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_toml(inner)}' for key, inner in value.items())} }}"
+    return json.dumps(value)
+
+
+@pytest.fixture
+def farm_boards(farm_inventory: Callable[..., Path], tmp_path: Path) -> Callable[..., list[BoardEntry]]:
+    """Function (keys of [[farm]]): the boards of such an inventory, each with a lease of its own."""
+
+    def load(**keys: object) -> list[BoardEntry]:
+        boards = load_inventory(farm_inventory(**keys)).boards
+        # The places share one account; boards do not share their storage.
+        return [board.model_copy(update={"workdir": f"{tmp_path}/{board.id}"}) for board in boards]
+
+    return load
 
 
 class PowerRelay(BaseHTTPRequestHandler):
@@ -176,6 +120,7 @@ def farms(lab: Lab) -> Iterator[Callable[[], Any]]:
 
     yield make
     for farm in made:
+        atexit.unregister(farm._give_all)  # its coordinator is gone, and would be waited for
         session = farm._session
         if session is not None:
             with contextlib.suppress(Exception):

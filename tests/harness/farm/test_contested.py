@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,14 +12,14 @@ import pytest
 from rich.console import Console
 
 from tests.faults.relay import Relay
-from tests.harness.farm.conftest import add_place, ask, until
+from tests.harness.farm.lab import add_place, ask, until
 from tests.harness.farm.test_labgrid import seen
 from tunebench.harness.artifacts.gather import build_payload
 from tunebench.harness.board.drawing import draw
 from tunebench.harness.campaign.progress import PlainLines
 from tunebench.harness.campaign.run import run
 from tunebench.harness.campaign.session import Request
-from tunebench.harness.config.inventory import BoardEntry, load_inventory
+from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.config.suite import load_suite
 from tunebench.harness.farm import source
 from tunebench.harness.farm.provider import FarmError
@@ -30,24 +29,6 @@ from tunebench.reports.records import Repetition
 from tunebench.reports.results import RunReader
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def boards_of(lab, tmp_path, workload_python) -> Callable[..., list[BoardEntry]]:
-    """Function (keys of [[farm]]): the farm's boards with the tag, each with a lease of its own."""
-
-    def load(keys: str, known_hosts: Path | None = None) -> list[BoardEntry]:
-        endpoint = lab.ssh.endpoint
-        path = tmp_path / "lab.toml"
-        path.write_text(
-            f'[[farm]]\nsource = "labgrid://{lab.address}?tag=board:rpi4"\nkind = "linux"\n'
-            f'key = "{endpoint.key_file}"\nknown_hosts = "{known_hosts or endpoint.known_hosts}"\n'
-            f'interpreter = "{workload_python}"\npython = "{sys.executable}"\ngates = "warn"\n{keys}\n'
-        )
-        boards = load_inventory(path).boards
-        return [board.model_copy(update={"workdir": f"{tmp_path}/{board.id}"}) for board in boards]
-
-    return load
 
 
 @pytest.fixture
@@ -73,7 +54,7 @@ def measured(suite: Path, boards: list[BoardEntry], out: Path) -> tuple[int, Run
 
 
 def test_a_board_that_is_taken_from_us_is_left_its_repetition_counts_not_and_another_is_measured(
-    lab, farms, boards_of, when_started, sleep_suite, tmp_path
+    lab, farms, farm_boards, when_started, sleep_suite, tmp_path
 ):
     rival = farms()
     for name, exporter in (("pi-a", "one"), ("pi-b", "two")):
@@ -89,7 +70,7 @@ def test_a_board_that_is_taken_from_us_is_left_its_repetition_counts_not_and_ano
 
     when_started(kick)
     suite = sleep_suite(["a"], blocks=3)
-    code, reader, log = measured(suite, boards_of("count = 1"), tmp_path / "out")
+    code, reader, log = measured(suite, farm_boards(count=1), tmp_path / "out")
     (lost,), (other,) = taken, {"pi-a", "pi-b"} - set(taken)
     assert [(rep.board_id, rep.block, counts(rep)) for rep in reader.repetitions] == [
         (lost, 0, True),
@@ -108,12 +89,12 @@ def test_a_board_that_is_taken_from_us_is_left_its_repetition_counts_not_and_ano
 
 
 def test_a_coordinator_that_forgets_never_makes_two_owners_and_the_repetition_counts(
-    lab, farms, boards_of, when_started, sleep_suite, tmp_path, monkeypatch
+    lab, farms, farm_boards, when_started, sleep_suite, tmp_path, monkeypatch
 ):
     farm = farms()
     add_place(farm, "pi-a", "one", board="rpi4")
     until(lambda: seen(farm, "pi-a").problem is None)
-    boards = boards_of("count = 1\npatience_s = 60")
+    boards = farm_boards(count=1, patience_s=60)
     time.sleep(16)  # a coordinator saves its places every 15 s
     payload = build_payload()
     rivals: list[str] = []
@@ -151,11 +132,11 @@ def test_a_coordinator_that_forgets_never_makes_two_owners_and_the_repetition_co
 
 
 def test_a_board_that_hangs_is_power_cycled_once_no_repetition_can_run_there_and_its_record_says_so(
-    lab, farms, boards_of, when_started, sleep_suite, tmp_path, power_relay, monkeypatch
+    lab, farms, farm_boards, when_started, sleep_suite, tmp_path, power_relay, monkeypatch
 ):
     monkeypatch.setattr("tunebench.harness.planning.job.LEASE_MARGIN_S", 6.0)
     cable = Relay(lab.ssh.endpoint.port)
-    lab.start_exporter("rack", port=cable.port)
+    lab.start_exporter("rack", ports=[cable.port])
     farm = farms()
     add_place(farm, "pi", "rack", board="rpi4")
     until(lambda: seen(farm, "pi") and seen(farm, "pi").problem is None)
@@ -177,9 +158,11 @@ def test_a_board_that_hangs_is_power_cycled_once_no_repetition_can_run_there_and
 
     when_started(hang)
     monkeypatch.setattr(power_relay, "switched", staticmethod(switched))
-    keys = 'power = "place"\ntimeouts = { comeback_s = 2.0, connect_s = 1.0 }'
+    boards = farm_boards(
+        power="place", timeouts={"comeback_s": 2.0, "connect_s": 1.0}, known_hosts=str(known_hosts)
+    )
     suite = sleep_suite(["a"], blocks=3, deadline_s=5.0)
-    code, reader, log = measured(suite, boards_of(keys, known_hosts), tmp_path / "out")
+    code, reader, log = measured(suite, boards, tmp_path / "out")
     cable.close()
     assert code == 0 and [counts(rep) for rep in reader.repetitions] == [True] * 3, log
     assert [value for _, value in power_relay.asked] == ["0", "1"], "once, and by the place's own relay"

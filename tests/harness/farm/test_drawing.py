@@ -6,14 +6,14 @@ import io
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from tests.harness.farm.conftest import add_place, until
+from tests.harness.farm.lab import add_place, until
 from tests.harness.farm.test_labgrid import holding, seen
 from tunebench.harness.artifacts.gather import build_payload
 from tunebench.harness.board.drawing import draw
@@ -41,27 +41,8 @@ FORGETS = (
 )
 
 
-@pytest.fixture
-def drawn_from(lab, tmp_path, workload_python) -> Callable[[int], list[BoardEntry]]:
-    """Function (count): the boards of a [[farm]] of which a run takes so many, each with a lease of its own."""
-
-    def load(count: int, patience_s: float = 120.0) -> list[BoardEntry]:
-        endpoint = lab.ssh.endpoint
-        path = tmp_path / "lab.toml"
-        path.write_text(
-            f'[[farm]]\nsource = "labgrid://{lab.address}?tag=board:rpi4"\ncount = {count}\nkind = "linux"\n'
-            f'key = "{endpoint.key_file}"\nknown_hosts = "{endpoint.known_hosts}"\npatience_s = {patience_s}\n'
-            f'interpreter = "{workload_python}"\npython = "{sys.executable}"\ngates = "warn"\n'
-        )
-        boards = load_inventory(path).boards
-        # The places share one account; boards do not share their storage.
-        return [board.model_copy(update={"workdir": f"{tmp_path}/{board.id}"}) for board in boards]
-
-    return load
-
-
 def test_a_run_takes_any_boards_with_the_tags_leaves_a_contested_one_and_gives_all_back(
-    lab, farms, drawn_from, sleep_suite, tmp_path, monkeypatch
+    lab, farms, farm_boards, sleep_suite, tmp_path, monkeypatch
 ):
     farm = farms()
     lab.start_exporter("rack", boards=3)
@@ -69,7 +50,7 @@ def test_a_run_takes_any_boards_with_the_tags_leaves_a_contested_one_and_gives_a
         add_place(farm, name, f"rack/rack-{number}", board="rpi4")
     add_place(farm, "orin", "two", board="orin")
     until(lambda: all(board.problem is None for board in farm.boards()) and len(farm.boards()) == 4)
-    boards = drawn_from(2)
+    boards = farm_boards(count=2)
     assert [board.id for board in boards] == ["pi-a", "pi-b", "pi-c"] and boards[0].pool.count == 2
     suite = load_suite(str(sleep_suite(["a"], blocks=1)))
     # The coordinator allots whichever it likes: until pi-a was drawn and left, somebody has the others.
@@ -104,19 +85,19 @@ def test_a_run_takes_any_boards_with_the_tags_leaves_a_contested_one_and_gives_a
     assert left_out.board_id == "pi-a" and left_out.reason.startswith("contested: pi-a: ")
     assert "another board is taken" in log.getvalue()
     # A run that is continued keeps its boards, whatever else is free.
-    again = sessions._on_its_boards(Request(suite, drawn_from(2), "lab1", tmp_path), reader)
+    again = sessions._on_its_boards(Request(suite, farm_boards(count=2), "lab1", tmp_path), reader)
     assert [board.id for board in again.boards] == ["pi-b", "pi-c"]
     # Whatever ends a run before its boards' queues begin: what was drawn goes back.
     monkeypatch.setattr(
         sessions.RunWriter, "create", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
     )
     with pytest.raises(KeyboardInterrupt):
-        run(Request(suite, drawn_from(3), "lab1", tmp_path / "out"), Console(file=log))
+        run(Request(suite, farm_boards(count=3), "lab1", tmp_path / "out"), Console(file=log))
     assert all(board.owner is None for board in farm.boards())
 
 
 def test_a_draw_waits_in_the_farms_queue_says_for_whom_and_how_long_and_takes_nothing_if_it_fails(
-    lab, farms, drawn_from
+    lab, farms, farm_boards
 ):
     farm, rival = farms(), farms()
     for name, exporter in (("pi-a", "one"), ("pi-b", "two")):
@@ -125,7 +106,7 @@ def test_a_draw_waits_in_the_farms_queue_says_for_whom_and_how_long_and_takes_no
     other, identity = holding(lab.address, "pi-b")
     try:
         lines: list[str] = []
-        boards = drawn_from(2, patience_s=3.0)
+        boards = farm_boards(count=2, patience_s=3.0)
         with Turns() as turns, pytest.raises(FarmError, match=f"held: 1 by us, 1 by {identity}; waited"):
             draw(boards, turns, build_payload(), lines.append)
         assert any(line.startswith("waiting, at most 3 s: ") and identity in line for line in lines)
@@ -167,6 +148,38 @@ def _messages():
     from tunebench.harness.farm.labgrid_farm import messages
 
     return messages
+
+
+def test_a_run_goes_on_with_the_boards_it_had_and_waits_for_one_whose_exporter_is_down(
+    lab, farms, farm_boards, sleep_suite, tmp_path
+):
+    farm = farms()
+    for name, exporter in (("pi-a", "one"), ("pi-b", "two")):
+        add_place(farm, name, exporter, board="rpi4")
+    until(lambda: all(board.problem is None for board in farm.boards()) and len(farm.boards()) == 2)
+    suite = load_suite(str(sleep_suite(["a"], blocks=1)))
+    begun = SimpleNamespace(path=tmp_path / "run", plan_view=SimpleNamespace(boards=["pi-a", "pi-b"]))
+
+    def goes_on() -> list[str]:
+        request = sessions._on_its_boards(Request(suite, farm_boards(), "lab1", tmp_path), begun)
+        return [board.id for board in request.boards]
+
+    def end_exporter(name: str, usable: int) -> None:
+        lab.exporters[name].kill()
+        lab.exporters[name].wait()
+        until(lambda: sum(board.problem is None for board in farm.boards()) == usable)
+
+    end_exporter("two", 1)
+    with pytest.raises(FarmError, match=r"cannot go on now: pi-b of .*0 usable .*give the command again"):
+        goes_on()
+    end_exporter("one", 0)
+    with pytest.raises(FarmError, match="has no board for us: pi-a: has 0 usable"):
+        goes_on()
+    for name in ("one", "two"):
+        lab.start_exporter(name)
+    add_place(farm, "pi-c", "one", board="rpi4")  # one that came later is no board of that run
+    until(lambda: all(board.problem is None for board in farm.boards()) and len(farm.boards()) == 3)
+    assert goes_on() == ["pi-a", "pi-b"]
 
 
 def test_a_dry_run_of_drawn_boards_plans_the_first_of_them(sleep_suite, tmp_path):

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.harness.farm.conftest import add_place, ask, until
-from tunebench.harness.farm.provider import PREFIX, FarmError, Patience, Ticket
+from tests.harness.farm.lab import add_place, ask, until
+from tunebench.harness.farm.identity import PREFIX
+from tunebench.harness.farm.provider import FarmError, Patience, Ticket
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +72,7 @@ def test_boards_are_told_taken_waited_for_and_given_back(lab, farms):
         other.communicate()
     # Killed, it holds the place all the same: no lock of labgrid's expires.
     assert seen(farm, "pi").owner == identity and f"/{PREFIX}{other.pid}-" in identity
-    threading.Timer(0.5, farm.release, ("pi", identity)).start()
+    # But the next command of its host that wants it knows that it is dead.
     ticket = farm.take("pi", Patience(20.0))
     assert farm.check(ticket) == "held" and seen(farm, "pi").held_s < 20
     farm.give(ticket)
@@ -103,7 +104,9 @@ def test_power_is_switched_only_while_the_place_is_ours(lab, farms, power_relay)
     power_relay.do_PUT = do_put
 
 
-def test_an_exporter_that_dies_leaves_the_turn_and_one_that_is_gone_gives_none(lab, farms):
+def test_an_exporter_that_dies_leaves_the_turn_but_no_power_and_one_that_is_gone_gives_none(
+    lab, farms, power_relay
+):
     farm = farms()
     add_place(farm, "pi", "one")
     until(lambda: seen(farm, "pi").problem is None)
@@ -112,10 +115,47 @@ def test_an_exporter_that_dies_leaves_the_turn_and_one_that_is_gone_gives_none(l
     lab.exporters["one"].wait()
     until(lambda: seen(farm, "pi").problem is not None)
     assert farm.check(ticket) == "held"
+    with pytest.raises(FarmError, match="pi: has 0 NetworkPowerPorts"):
+        farm.power(ticket, "cycle")
     farm.give(ticket)
     with pytest.raises(FarmError, match="0 usable NetworkServices"):
         farm.take("pi", Patience(0.3))
-    assert seen(farm, "pi").owner is None
+    assert seen(farm, "pi").owner is None and power_relay.asked == []
+    lab.start_exporter("one")
+    ticket = farm.take("pi", Patience(60.0))
+    farm.power(ticket, "cycle")
+    assert [value for _, value in power_relay.asked] == ["0", "1"]
+
+
+def test_boards_threads_cycle_their_power_at_one_time(lab, farms, power_relay):
+    """labgrid's own drivers share one stack of steps: most of their cycles fail under threads."""
+    farm = farms()
+    lab.start_exporter("rack", boards=8)
+    for number in range(8):
+        add_place(farm, f"pi-{number}", f"rack/rack-{number}")
+    until(lambda: len(farm.boards()) == 8 and all(board.problem is None for board in farm.boards()))
+    tickets = [farm.take(f"pi-{number}", Patience(5.0)) for number in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda ticket: farm.power(ticket, "cycle"), [*tickets, *tickets]))
+    assert sorted(value for _, value in power_relay.asked) == ["0"] * 16 + ["1"] * 16
+    for ticket in tickets:
+        farm.give(ticket)
+
+
+def test_what_is_used_of_labgrid_is_there():
+    """Its remote client is no fixed API: another version is to fail here, not in a night."""
+    pytest.importorskip("labgrid", reason="labgrid is not installed: pip install 'tunebench[labgrid]'")
+    from labgrid.driver.power import rest
+    from labgrid.remote.client import ClientSession
+
+    from tunebench.harness.farm.labgrid_farm import messages, services
+
+    for name in ("start", "stop", "close", "sync_with_coordinator", "gethostname", "getuser"):
+        assert callable(getattr(ClientSession, name)), name
+    verbs = ("CreateReservation", "PollReservation", "CancelReservation", "AcquirePlace", "ReleasePlace")
+    for verb in verbs:
+        assert hasattr(messages, f"{verb}Request") and hasattr(services.CoordinatorServicer, verb), verb
+    assert list(inspect.signature(rest.power_set).parameters) == ["host", "port", "index", "value"]
 
 
 def test_a_coordinator_that_forgets_gives_the_turn_back_or_another_has_it(lab, farms):
@@ -160,6 +200,37 @@ def test_a_coordinator_that_hangs_is_unknown_and_holds_nothing_afterwards(lab, f
     assert until(lambda: seen(farm, "pi").owner is None)
 
 
+#: Takes a place, and gives it back once it is told so; the coordinator may not answer then.
+GIVE = (
+    "import sys\n"
+    "from tunebench.harness.farm.labgrid_farm import LabgridFarm\n"
+    "from tunebench.harness.farm.provider import Patience\n"
+    "farm = LabgridFarm(sys.argv[1])\n"
+    "ticket = farm.take(sys.argv[2], Patience(20.0)); print(farm.identity, flush=True); input(); farm.give(ticket)\n"
+    "print('given', flush=True)"
+)
+
+
+def test_what_a_coordinator_did_not_hear_is_given_back_when_the_process_ends(lab, farms):
+    farm = farms()
+    add_place(farm, "pi", "one")
+    until(lambda: seen(farm, "pi").problem is None)
+    words = [sys.executable, "-c", GIVE, lab.address, "pi"]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        identity = process.stdout.readline().strip()
+        assert seen(farm, "pi").owner == identity
+        lab.coordinator.send_signal(signal.SIGSTOP)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "given\n", "whoever gives does not wait"
+        lab.coordinator.send_signal(signal.SIGCONT)
+        _, errors = process.communicate(timeout=90)
+    assert f"labgrid://{lab.address}: does not answer; waiting, at most 30 s, to give back pi" in errors
+    assert until(lambda: seen(farms(), "pi").owner is None, 10.0)
+
+
 def test_nobody_there_is_one_sentence():
     pytest.importorskip("labgrid", reason="labgrid is not installed: pip install 'tunebench[labgrid]'")
     from tunebench.harness.farm.labgrid_farm import LabgridFarm
@@ -168,25 +239,14 @@ def test_nobody_there_is_one_sentence():
         LabgridFarm("127.0.0.1:9")
 
 
-@pytest.fixture
-def inventory(lab, tmp_path, workload_python) -> Path:
-    endpoint = lab.ssh.endpoint
-    path = tmp_path / "lab.toml"
-    path.write_text(
-        f'[[farm]]\nsource = "labgrid://{lab.address}?tag=board:rpi4"\nkind = "linux"\n'
-        f'key = "{endpoint.key_file}"\nknown_hosts = "{endpoint.known_hosts}"\nworkdir = "{tmp_path}/work"\n'
-        f'interpreter = "{workload_python}"\npython = "{sys.executable}"\ngates = "warn"\npatience_s = 3\n'
-    )
-    return path
-
-
 def test_a_campaign_takes_the_place_measures_and_gives_it_back_and_reap_frees_what_the_dead_left(
-    lab, farms, inventory, sleep_suite, cli, tmp_path
+    lab, farms, farm_inventory, sleep_suite, cli, tmp_path
 ):
     farm = farms()
     add_place(farm, "pi", "one", board="rpi4")
     add_place(farm, "orin", "two", board="orin")
     until(lambda: all(board.problem is None for board in farm.boards()))
+    inventory = farm_inventory(workdir=f"{tmp_path}/work", patience_s=3)
     ran = cli(
         "run",
         "-i",
