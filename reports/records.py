@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 REP_SCHEMA = "tunebench.rep/1"
 #: What is written; minor versions only add fields. 1.1: energy repetitions, idle baselines, energy of several sources.
 #: 1.2: updates shipped after the fine-tuning; the board's exit record, and what the host alone saw.
-#: 1.3: instructions, cycles and cache misses of the window.
-REP_SCHEMA_WRITTEN = "tunebench.rep/1.3"
+#: 1.3: instructions, cycles and cache misses of the window. 1.4: stressors.
+REP_SCHEMA_WRITTEN = "tunebench.rep/1.4"
 RUN_SCHEMA = "tunebench.run/1"
 PLAN_SCHEMA = "tunebench.plan/1"
 ENV_SCHEMA = "tunebench.env/1"
@@ -330,6 +330,23 @@ class Inference(Record):
     )
 
 
+class Stressed(Record):
+    """What the suite put around a fine-tuning on purpose (``stressors`` of a workload), and what held of it.
+
+    Figures are read back: ``load_cores`` (CPU time that the load used, over time), ``held_b``, ``available_b``,
+    ``max_freq_hz``, ``link_bit_s``, ``connections``.
+    """
+
+    id: str
+    kind: str
+    params: dict[str, float | str] = Field(default_factory=dict)
+    quiet_task: str = Field(description="the task with the same methods without it")
+    applied: dict[str, float] | None = Field(default=None, description="before the workload started")
+    verified: dict[str, float] | None = Field(default=None, description="when it had ended, still applied")
+    held: bool = Field(description="it was applied, held to the end and was removed")
+    reason: str | None = Field(default=None, description="why it did not hold")
+
+
 class Provenance(Record):
     """Hashes and versions: equal hashes mean equal bytes."""
 
@@ -469,6 +486,7 @@ class Repetition(Record):
     )
     quality: Quality = Field(default_factory=Quality)
     conditions: Conditions = Field(default_factory=Conditions)
+    stressor: Stressed | None = Field(default=None, description="null: measured quietly")
     clock_offset: ClockOffset | None = None
     sampler: Sampler | None = None
     check: dict[str, object] | None = Field(default=None, description="figures of a correctness check")

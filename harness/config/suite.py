@@ -28,7 +28,7 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -37,6 +37,7 @@ from typing import Any
 from tunebench.harness.config.peft_file import peft_keys
 from tunebench.harness.config.suite_compress import chain_of, chain_params, transforms_of
 from tunebench.harness.config.suite_schema import LEVELS, SUITE_FOLDER, Header, SuiteFile, WorkloadEntry
+from tunebench.harness.config.suite_stress import Stressor, stressors_of
 from tunebench.harness.config.toml import read_toml, validate
 from tunebench.harness.errors import UsageError
 from tunebench.reports.stats import sequential
@@ -92,6 +93,8 @@ class Workload:
     chain: tuple[Step, ...] = ()
     #: What all chains of the suite have in common; ``None`` without a chain.
     settings: Settings | None = None
+    #: What is put around it on purpose; ``None``: it is measured quietly.
+    stressor: Stressor | None = None
 
     @property
     def own(self) -> bool:
@@ -146,6 +149,7 @@ class Workload:
             # Only where it is asked for: plans without keep their hashes.
             **({"ship": list(self.ship)} if self.ship else {}),
             **({"blocks": self.blocks} if self.blocks is not None else {}),
+            **({"stressor": self.stressor.as_dict()} if self.stressor is not None else {}),
         }
 
 
@@ -367,7 +371,8 @@ def _load(path: Path) -> Suite:
         SUITE_FOLDER.reset(inside)
     workloads: list[Workload] = []
     for entry in parsed.workload:
-        workloads.extend(_inferring(entry, parsed) if entry.runtime else _cells(entry, parsed))
+        quiet = _inferring(entry, parsed) if entry.runtime else _cells(entry, parsed)
+        workloads.extend([*quiet, *_stressed(quiet, entry, parsed)])
     baselines = _baselines(parsed, workloads, path)
     if parsed.suite.aa:
         workloads.extend(_aa_controls(workloads, baselines))
@@ -518,6 +523,19 @@ def _cells(entry: WorkloadEntry, parsed: SuiteFile) -> list[Workload]:
     ]
 
 
+def _stressed(quiet: Sequence[Workload], entry: WorkloadEntry, parsed: SuiteFile) -> list[Workload]:
+    """Return the rows of a workload once more for each of its stressors, in a task of their own.
+
+    What is shipped is the quiet rows' update: again it would tell nothing.
+    """
+    known = stressors_of(parsed.stressor)
+    rows = []
+    for name in entry.stressors:
+        stressor = replace(known[name], quiet_task=entry.task_name)
+        rows += [replace(row, task=stressor.task, stressor=stressor, ship=()) for row in quiet]
+    return rows
+
+
 def _checkpoint_params(entry: WorkloadEntry, name: str) -> dict[str, Any]:
     """Return the key of gradient checkpointing for a method that keeps blocks; the others of a workload go without."""
     return {"checkpoint": True} if entry.checkpoint and not entry.own and entry.checkpoints(name) else {}
@@ -596,6 +614,9 @@ def _baselines(parsed: SuiteFile, workloads: list[Workload], path: Path) -> dict
                     f"{', '.join(labels[entry.task_name])}"
                 )
             chosen[entry.task_name] = entry.baseline
+    for workload in workloads:
+        if workload.stressor is not None and workload.stressor.quiet_task in chosen:
+            chosen[workload.task] = chosen[workload.stressor.quiet_task]
     for task, names in labels.items():
         chosen.setdefault(task, parsed.suite.baseline if parsed.suite.baseline in names else names[0])
     return chosen

@@ -20,6 +20,7 @@ from tunebench.harness.config.suite_compress import (
     check_runtime_keys,
     transforms_of,
 )
+from tunebench.harness.config.suite_stress import StressorEntry, check_stressors, stressors_of
 from tunebench.targets.transport.traffic_shaping import PROFILES
 from tunebench.workloads import datasets as data_sets
 from tunebench.workloads import defaults, engines
@@ -216,6 +217,10 @@ class WorkloadEntry(_Strict):
     start: list[str] = Field(
         default_factory=list,
         description="ids of transforms that the start weights have gone through, in their order",
+    )
+    stressors: list[str] = Field(
+        default_factory=list,
+        description="measured once more under each, beside the quiet one: ids of stressors, or kinds",
     )
     engine: str = "torch"
     device: str = "cpu"
@@ -550,7 +555,17 @@ class SuiteFile(_Strict):
     suite: Header
     compress: CompressTable = Field(default_factory=CompressTable)
     transform: list[TransformEntry] = Field(default_factory=list, max_length=100)
+    stressor: list[StressorEntry] = Field(default_factory=list, max_length=100)
     workload: list[WorkloadEntry] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check_stressors(self) -> SuiteFile:
+        known = stressors_of(self.stressor)
+        for entry in self.workload:
+            check_stressors(entry.stressors, known)
+        if self.stressor and not any(entry.stressors for entry in self.workload):
+            raise ValueError("[[stressor]] goes with a workload that has 'stressors'")
+        return self
 
     @model_validator(mode="after")
     def _check_chains(self) -> SuiteFile:

@@ -61,4 +61,6 @@ def _absent(_params: Params, _place: Place) -> Optional[str]:
     return None
 
 
-KIND = Kind({"processes": Key(1, 1, 64, "processes that compute without a pause")}, BackgroundLoad, _absent)
+KIND = Kind(
+    {"processes": Key(1, 1, 64, about="processes that compute without a pause")}, BackgroundLoad, _absent
+)

@@ -44,5 +44,7 @@ def _absent(params: Params, place: Place) -> Optional[str]:
 
 
 KIND = Kind(
-    {"max_percent": Key(50, 10, 99, "percent of each cluster's highest frequency")}, CappedClock, _absent
+    {"max_percent": Key(50, 10, 99, about="percent of each cluster's highest frequency")},
+    CappedClock,
+    _absent,
 )

@@ -9,19 +9,36 @@ Params = Dict[str, Any]
 
 
 class Key(NamedTuple):
-    """One key of a kind, a whole number.
+    """One key of a kind: a whole number, or a word.
 
     Attributes:
         default: what holds where the suite says nothing.
-        low: the smallest that is allowed.
+        low: the smallest number that is allowed.
         high: the largest.
+        words: the words that it may be, in place of a number.
         about: what it means, with its unit.
     """
 
-    default: int
-    low: int
-    high: int
-    about: str
+    default: Any
+    low: int = 0
+    high: int = 0
+    words: Tuple[str, ...] = ()
+    about: str = ""
+
+    @property
+    def allowed(self) -> str:
+        """Say what it may be."""
+        return ", ".join(self.words) or "a whole number from %d to %d (%s)" % (
+            self.low,
+            self.high,
+            self.about,
+        )
+
+    def fits(self, value: Any) -> bool:
+        """Tell whether a value is one that it may have."""
+        if self.words:
+            return value in self.words
+        return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
 
 
 class Place(NamedTuple):

@@ -96,7 +96,7 @@ def _absent(params: Params, place: Place) -> Optional[str]:
 
 
 KIND = Kind(
-    {"free_mib": Key(256, 32, 1 << 20, "MiB of memory that stay available when the workload starts")},
+    {"free_mib": Key(256, 32, 1 << 20, about="MiB of memory that stay available when the workload starts")},
     LowMemory,
     _absent,
     is_data=("swapped",),
