@@ -339,7 +339,7 @@ class Stressed(Record):
 
     id: str
     kind: str
-    params: dict[str, float | str] = Field(default_factory=dict)
+    params: dict[str, int | str] = Field(default_factory=dict)
     quiet_task: str = Field(description="the task with the same methods without it")
     applied: dict[str, float] | None = Field(default=None, description="before the workload started")
     verified: dict[str, float] | None = Field(default=None, description="when it had ended, still applied")

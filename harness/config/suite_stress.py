@@ -22,8 +22,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tunebench.targets.agent.stressors.kind import Key
-from tunebench.targets.agent.stressors.table import KINDS, find_kind
+from tunebench.targets.agent.tuning.stressors.kind import Key
+from tunebench.targets.agent.tuning.stressors.table import KINDS, find_kind
 from tunebench.targets.transport.traffic_shaping import PROFILES
 
 #: The link between host and board is the host's to shape: the board's agent knows nothing of it.

@@ -29,6 +29,7 @@ MODULES = (
     "methods",
     "energy",
     "sustained",
+    "robustness",
     "verdicts",
     "phases",
     "accuracy",

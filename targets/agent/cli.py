@@ -94,7 +94,7 @@ def _start(place: Workdir, _options: Dict[str, str]) -> None:
     job = _request("job")
     signal.alarm(SILENCE_S)  # bounds the wait for another agent's lock too
     if isinstance(job, dict) and job.get("stressor") is not None:
-        from tunebench.targets.agent.stressors import table
+        from tunebench.targets.agent.tuning.stressors import table
 
         table.check(job["stressor"])
         _reply(lifecycle.start(place, job, table.make))
@@ -155,7 +155,7 @@ def _clean(place: Workdir, options: Dict[str, str]) -> None:
     rep_id, hold_s = _rep_id(options), _seconds(options, "hold-s", "0")
     signal.alarm(SILENCE_S)
     if os.path.exists(os.path.join(place.root, "undo.json")):
-        from tunebench.targets.agent.stressors import table
+        from tunebench.targets.agent.tuning.stressors import table
 
         signal.alarm(TUNE_S)
         lifecycle.clean(place, rep_id, hold_s, put_back=lambda: table.put_back(place, rep_id))
@@ -231,7 +231,7 @@ def _untune(place: Workdir, _options: Dict[str, str]) -> None:
 
 def _stressors(place: Workdir, _options: Dict[str, str]) -> None:
     """Tell which stressors this board cannot have: ``{"stressors": {"root", "stressors"}}`` -> ``{"absent": {...}}``."""
-    from tunebench.targets.agent.stressors import table
+    from tunebench.targets.agent.tuning.stressors import table
 
     request = _object("stressors")
     signal.alarm(SILENCE_S)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from tunebench.harness.record.validity.checks import CHECKS
 from tunebench.harness.record.validity.evidence import Check, Evidence
 from tunebench.reports.records import Reason, Verdict
-from tunebench.targets.agent.stressors.table import KINDS, find_kind
+from tunebench.targets.agent.tuning.stressors.table import KINDS, find_kind
 
 
 def judge(evidence: Evidence, checks: Sequence[Check] = CHECKS) -> tuple[Verdict, list[Reason]]:

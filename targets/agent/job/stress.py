@@ -1,7 +1,7 @@
 """What is put around a workload on purpose: a stressor is applied before it starts, verified, and removed after it.
 
-The kinds stand in :mod:`tunebench.targets.agent.stressors`; whoever starts a job hands one in, so that a supervisor knows
-none of them.
+The kinds stand in :mod:`tunebench.targets.agent.tuning.stressors`; whoever starts a job hands one in, so that a
+supervisor knows none of them.
 """
 
 from typing import Any, Callable, Dict, Optional

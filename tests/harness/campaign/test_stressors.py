@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.targets.agent.stressors.hold import available_b
+from tunebench.targets.agent.tuning.stressors.hold import available_b
 
 SUITE = """
 [suite]

@@ -3,9 +3,9 @@
 from typing import Any, Dict, Optional
 
 from tunebench.targets.agent.job.stress import Figures, StressError, Stressor
-from tunebench.targets.agent.stressors.kind import Place
 from tunebench.targets.agent.tuning import apply
 from tunebench.targets.agent.tuning.operation import UNAVAILABLE, Operation
+from tunebench.targets.agent.tuning.stressors.kind import Place
 from tunebench.targets.agent.tuning.system import System
 from tunebench.targets.agent.workdir import AgentError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.boards import trees
-from tunebench.targets.agent.stressors.hold import available_b
+from tunebench.targets.agent.tuning.stressors.hold import available_b
 from tunebench.targets.client.replies import Owner
 from tunebench.targets.errors import ConditionError, TargetError
 
@@ -32,7 +32,7 @@ def of_stressors(board) -> list[int]:
             mine = f"TUNEBENCH_JOB={board.spec.workdir}".encode() in (folder / "environ").read_bytes()
         except OSError:
             continue
-        if mine and any(word.startswith(b"tunebench.targets.agent.stressors.") for word in words):
+        if mine and any(word.startswith(b"tunebench.targets.agent.tuning.stressors.") for word in words):
             pids.append(int(folder.name))
     return pids
 

@@ -3,10 +3,10 @@
 from typing import Any, Dict, Optional, Sequence
 
 from tunebench.targets.agent.job.stress import Figures
-from tunebench.targets.agent.stressors.kind import Key, Kind, Params, Place
-from tunebench.targets.agent.stressors.operation import OperationStressor, not_permitted
 from tunebench.targets.agent.tuning.cpufreq import POLICIES, Frequency, number, offered_khz
 from tunebench.targets.agent.tuning.operation import Look
+from tunebench.targets.agent.tuning.stressors.kind import Key, Kind, Params, Place
+from tunebench.targets.agent.tuning.stressors.operation import OperationStressor, not_permitted
 from tunebench.targets.agent.tuning.system import System
 
 

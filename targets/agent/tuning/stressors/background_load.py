@@ -5,8 +5,8 @@ import time
 from typing import List, Optional
 
 from tunebench.targets.agent.job.stress import Figures, StressError, Stressor
-from tunebench.targets.agent.stressors import children
-from tunebench.targets.agent.stressors.kind import Key, Kind, Params, Place
+from tunebench.targets.agent.tuning.stressors import children
+from tunebench.targets.agent.tuning.stressors.kind import Key, Kind, Params, Place
 
 #: CPU time that each process has used before it counts as running: five ticks of 10 ms.
 _RUNNING_S = 0.05
@@ -25,7 +25,9 @@ class BackgroundLoad(Stressor):
     def apply(self) -> Figures:
         """Start the processes and wait until each has computed."""
         for _ in range(self._n):
-            self._children.append(children.start("tunebench.targets.agent.stressors.busy", [], self._place))
+            self._children.append(
+                children.start("tunebench.targets.agent.tuning.stressors.busy", [], self._place)
+            )
         for child in self._children:
             children.first_line(child)
         give_up_s = time.monotonic() + children.START_S

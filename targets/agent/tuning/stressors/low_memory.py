@@ -6,9 +6,9 @@ from typing import List, Optional
 from tunebench.targets.agent.job.stress import Figures, StressError, Stressor
 from tunebench.targets.agent.linux import programs
 from tunebench.targets.agent.sensors import memory
-from tunebench.targets.agent.stressors import children
-from tunebench.targets.agent.stressors.hold import TOLERANCE_B, available_b
-from tunebench.targets.agent.stressors.kind import Key, Kind, Params, Place
+from tunebench.targets.agent.tuning.stressors import children
+from tunebench.targets.agent.tuning.stressors.hold import TOLERANCE_B, available_b
+from tunebench.targets.agent.tuning.stressors.kind import Key, Kind, Params, Place
 from tunebench.targets.agent.workdir import read_text
 
 _MIB = 1 << 20
@@ -31,7 +31,9 @@ class LowMemory(Stressor):
         """Hold memory, and read back what is available."""
         excess_b = _excess_b(self._free_b, self._place)
         words = [self._place.root, str(self._free_b), str(excess_b + TOLERANCE_B)]
-        self._children.append(children.start("tunebench.targets.agent.stressors.hold", words, self._place))
+        self._children.append(
+            children.start("tunebench.targets.agent.tuning.stressors.hold", words, self._place)
+        )
         line = children.first_line(self._children[0], children.START_S + excess_b / _SLOWEST_B_S)
         if not line.isdigit():
             raise StressError("the process that holds memory says: %s" % line[:200])

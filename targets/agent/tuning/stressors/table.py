@@ -5,8 +5,8 @@ from importlib import import_module
 from typing import Any, Dict, List, Optional
 
 from tunebench.targets.agent.job.stress import Stressor
-from tunebench.targets.agent.stressors.kind import Kind, Place
 from tunebench.targets.agent.tuning import apply
+from tunebench.targets.agent.tuning.stressors.kind import Kind, Place
 from tunebench.targets.agent.workdir import AgentError, Workdir
 
 #: kind -> the module of this package that holds it as ``KIND``.

@@ -9,7 +9,7 @@ from typing import List, Optional
 
 from tunebench.targets.agent.job.stress import StressError
 from tunebench.targets.agent.linux import processes
-from tunebench.targets.agent.stressors.kind import Place
+from tunebench.targets.agent.tuning.stressors.kind import Place
 
 #: An interpreter's start on a slow board.
 START_S = 30.0
