@@ -33,6 +33,10 @@ Verdict = Literal["valid", "degraded", "invalid"]
 Scope = Literal["wall_ac", "dc_input", "board_input", "module", "rails_sum", "soc_rail"]
 
 
+#: Kinds of stressors that are a setting of the board itself: rows at them have no quiet row.
+OPERATING_POINTS = ("power-mode", "pinned-clock")
+
+
 class Record(BaseModel):
     """Frozen, finite numbers only, tolerant of fields it does not know."""
 
@@ -334,7 +338,7 @@ class Stressed(Record):
     """What the suite put around a fine-tuning on purpose (``stressors`` of a workload), and what held of it.
 
     Figures are read back: ``load_cores`` (CPU time that the load used, over time), ``held_b``, ``available_b``,
-    ``max_freq_hz``, ``link_bit_s``, ``connections``.
+    ``max_freq_hz``, ``link_up_bit_s``, ``connections``, ``power_mode_id``.
     """
 
     id: str

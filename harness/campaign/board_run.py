@@ -40,7 +40,7 @@ from tunebench.harness.planning.job import BoardContext, make_job
 from tunebench.harness.planning.plan import Plan
 from tunebench.harness.planning.repetition import Planned
 from tunebench.harness.record.record import OfFarm
-from tunebench.reports.records import Repetition, Skip
+from tunebench.reports.records import OPERATING_POINTS, Repetition, Skip
 from tunebench.reports.results import RunReader, RunWriter
 from tunebench.targets.boards import kind_of
 from tunebench.targets.client.board import Board
@@ -380,11 +380,11 @@ class BoardRun:
         jobs = [stressor for stressor in asked.values() if stressor is not None]
         if not jobs:
             return
-        absent = link.persist(lambda: link.board.absent_stressors(jobs))
+        absent = link.persist(lambda: link.board.absent_stressors(jobs, self._shared.owner))
         for workload in stressed.values():
             if workload.stressor is not None and workload.stressor.ident in absent:
-                reason = absent[workload.stressor.ident]
-                self._skip(workload, f"stressor {workload.stressor.ident}: {reason}")
+                what = "operating point" if workload.stressor.kind in OPERATING_POINTS else "stressor"
+                self._skip(workload, f"{what} {workload.stressor.ident}: {absent[workload.stressor.ident]}")
 
     def _check_energy(self, probe: Probe) -> None:
         """Leave energy repetitions and idle baselines out where nothing would measure their power."""

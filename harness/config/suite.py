@@ -37,7 +37,7 @@ from typing import Any
 from tunebench.harness.config.peft_file import peft_keys
 from tunebench.harness.config.suite_compress import chain_of, chain_params, transforms_of
 from tunebench.harness.config.suite_schema import LEVELS, SUITE_FOLDER, Header, SuiteFile, WorkloadEntry
-from tunebench.harness.config.suite_stress import Stressor, stressors_of
+from tunebench.harness.config.suite_stress import Stressor, operating_points, stressors_of
 from tunebench.harness.config.toml import read_toml, validate
 from tunebench.harness.errors import UsageError
 from tunebench.reports.stats import sequential
@@ -372,7 +372,8 @@ def _load(path: Path) -> Suite:
     workloads: list[Workload] = []
     for entry in parsed.workload:
         quiet = _inferring(entry, parsed) if entry.runtime else _cells(entry, parsed)
-        workloads.extend([*quiet, *_stressed(quiet, entry, parsed)])
+        points = operating_points(entry.power_modes, entry.frequencies_mhz)
+        workloads.extend([*([] if points else quiet), *_stressed(quiet, entry, parsed)])
     baselines = _baselines(parsed, workloads, path)
     if parsed.suite.aa:
         workloads.extend(_aa_controls(workloads, baselines))
@@ -524,14 +525,15 @@ def _cells(entry: WorkloadEntry, parsed: SuiteFile) -> list[Workload]:
 
 
 def _stressed(quiet: Sequence[Workload], entry: WorkloadEntry, parsed: SuiteFile) -> list[Workload]:
-    """Return the rows of a workload once more for each of its stressors, in a task of their own.
+    """Return the rows of a workload for each of its stressors and operating points, in a task of their own.
 
     What is shipped is the quiet rows' update: again it would tell nothing.
     """
     known = stressors_of(parsed.stressor)
+    asked = [known[name] for name in entry.stressors]
     rows = []
-    for name in entry.stressors:
-        stressor = replace(known[name], quiet_task=entry.task_name)
+    for found in [*asked, *operating_points(entry.power_modes, entry.frequencies_mhz)]:
+        stressor = replace(found, quiet_task=entry.task_name)
         rows += [replace(row, task=stressor.task, stressor=stressor, ship=()) for row in quiet]
     return rows
 
@@ -608,10 +610,11 @@ def _baselines(parsed: SuiteFile, workloads: list[Workload], path: Path) -> dict
     chosen: dict[str, str] = {}
     for entry in parsed.workload:
         if entry.baseline is not None:
-            if entry.baseline not in labels[entry.task_name]:
+            names = labels.get(entry.task_name) or _labels_at_points(workloads, entry.task_name)
+            if entry.baseline not in names:
                 raise UsageError(
                     f"{path}: task {entry.task_name!r}: baseline {entry.baseline!r} is not one of its methods: "
-                    f"{', '.join(labels[entry.task_name])}"
+                    f"{', '.join(names)}"
                 )
             chosen[entry.task_name] = entry.baseline
     for workload in workloads:
@@ -619,7 +622,13 @@ def _baselines(parsed: SuiteFile, workloads: list[Workload], path: Path) -> dict
             chosen[workload.task] = chosen[workload.stressor.quiet_task]
     for task, names in labels.items():
         chosen.setdefault(task, parsed.suite.baseline if parsed.suite.baseline in names else names[0])
-    return chosen
+    return {task: label for task, label in chosen.items() if task in labels}
+
+
+def _labels_at_points(workloads: Sequence[Workload], quiet_task: str) -> list[str]:
+    """Return the labels of a task that is measured at operating points only."""
+    rows = [row for row in workloads if row.stressor is not None and row.stressor.quiet_task == quiet_task]
+    return list(dict.fromkeys(row.label for row in rows))
 
 
 def _aa_controls(workloads: list[Workload], baselines: Mapping[str, str]) -> list[Workload]:

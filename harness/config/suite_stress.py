@@ -22,6 +22,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tunebench.reports.records import OPERATING_POINTS
 from tunebench.targets.agent.tuning.stressors.kind import Key
 from tunebench.targets.agent.tuning.stressors.table import KINDS, find_kind
 from tunebench.targets.transport.traffic_shaping import PROFILES
@@ -56,7 +57,7 @@ class Stressor:
     @property
     def task(self) -> str:
         """Return the task of the rows that are measured with it."""
-        return f"{self.quiet_task} under {self.ident}"
+        return f"{self.quiet_task} {'at' if self.kind in OPERATING_POINTS else 'under'} {self.ident}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for plan and series key."""
@@ -64,8 +65,8 @@ class Stressor:
 
 
 def kinds() -> tuple[str, ...]:
-    """Return the kinds that there are."""
-    return (*KINDS, *_ON_HOST)
+    """Return the kinds that a suite may name; operating points have keys of their own in a workload."""
+    return (*(kind for kind in KINDS if kind not in OPERATING_POINTS), *_ON_HOST)
 
 
 class StressorEntry(BaseModel):
@@ -106,6 +107,29 @@ def stressors_of(entries: Sequence[StressorEntry]) -> dict[str, Stressor]:
             raise ValueError(f"[[stressor]]: id {entry.id!r} is given twice")
         given[entry.id] = entry.stressor
     return {**usual, **given}
+
+
+def operating_points(power_modes: Sequence[str], frequencies_mhz: Sequence[int]) -> list[Stressor]:
+    """Return the operating points of a workload: power modes of a Jetson, or frequencies of a board's CPU.
+
+    Raises:
+        ValueError: one is no name or no frequency, is given twice, or both kinds are given.
+    """
+    if power_modes and frequencies_mhz:
+        raise ValueError(
+            "'power_modes' and 'frequencies_mhz' exclude each other: a mode sets frequencies itself"
+        )
+    points = [
+        Stressor(mode, "power-mode", _settled("power_modes", "power-mode", {"mode": mode}))
+        for mode in power_modes
+    ]
+    points += [
+        Stressor(f"{mhz} MHz", "pinned-clock", _settled("frequencies_mhz", "pinned-clock", {"mhz": mhz}))
+        for mhz in frequencies_mhz
+    ]
+    if len({point.ident for point in points}) < len(points):
+        raise ValueError("'power_modes' and 'frequencies_mhz': one is given twice")
+    return points
 
 
 def check_stressors(names: Sequence[str], known: Mapping[str, Stressor]) -> None:

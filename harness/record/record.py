@@ -198,7 +198,7 @@ def _unjudged(
         board_kind=context.board_kind,
         board_model=context.board_model,
         emulated=context.emulated,
-        power_mode=context.power_mode,
+        power_mode=_power_mode(workload.stressor, context),
         task=workload.task,
         dataset=workload.dataset or _no_artefact(planned),
         model=workload.model or _no_artefact(planned),
@@ -257,6 +257,13 @@ def _unjudged(
         prov=_provenance(job, context, result, exit_record),
     )
     return record, seen
+
+
+def _power_mode(asked: Stressor | None, context: BoardContext) -> str | None:
+    """Return the power mode that was asked for (if it did not hold the record is invalid), else the board's."""
+    return (
+        str(asked.params["mode"]) if asked is not None and asked.kind == "power-mode" else context.power_mode
+    )
 
 
 def _stressed(

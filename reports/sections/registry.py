@@ -28,6 +28,7 @@ MODULES = (
     "comparison",
     "methods",
     "energy",
+    "operating_points",
     "sustained",
     "robustness",
     "verdicts",

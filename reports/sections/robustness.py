@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from tunebench.reports.analysis.row import MethodResult, PairedRatio, UnderStress
-from tunebench.reports.figures import DataTable
 from tunebench.reports.formatting import markdown
-from tunebench.reports.formatting.table import bullets, grid, paragraph
 from tunebench.reports.formatting.units import clean, seconds, significant, size
+from tunebench.reports.records import OPERATING_POINTS
+from tunebench.reports.sections.base.noted_table import NotedTable, left_out, noted_table
 from tunebench.reports.sections.base.section import Page, Section, partial
 from tunebench.reports.summary import Summary
 
@@ -35,12 +34,6 @@ _FIGURES: Mapping[str, Callable[[float], str]] = {
 _SKIPPED = "stressor "
 
 
-@dataclass(frozen=True)
-class _View:
-    table: DataTable | None
-    notes: Sequence[str]
-
-
 class RobustnessSection(Section):
     """The section on robustness; left out where nothing was measured under a stressor."""
 
@@ -52,17 +45,14 @@ class RobustnessSection(Section):
         """Return the section's partial."""
         return partial("robustness")
 
-    def view(self, page: Page) -> _View | None:
+    def view(self, page: Page) -> NotedTable | None:
         """Return a row a method and stressor, and why others are missing."""
         return _view(page.summary)
 
     def text(self, summary: Summary) -> Sequence[str]:
         """Return the table and the notes."""
         view = _view(summary)
-        if view is None:
-            return []
-        laid_out = f"\n{grid(view.table.columns, view.table.rows, keys=4)}" if view.table else ""
-        return [f"Robustness\n{paragraph(CAPTION)}{laid_out}", *([bullets(view.notes)] if view.notes else [])]
+        return view.text(self.nav, CAPTION) if view is not None else []
 
     def markdown(self, summary: Summary, limit: int) -> str:
         """Return the table without memory and what was held, and the notes."""
@@ -79,24 +69,21 @@ class RobustnessSection(Section):
         return text if len(text) <= limit else ""
 
 
-def _view(summary: Summary) -> _View | None:
+def _view(summary: Summary) -> NotedTable | None:
     stressed = [
-        (row, row.under_stress) for row in summary.rows if row.under_stress is not None and not row.aa_control
+        (row, under)
+        for row in summary.rows
+        if (under := row.under_stress) is not None
+        and under.kind not in OPERATING_POINTS
+        and not row.aa_control
     ]
     notes = [
         f"{clean(row.label, 32)}, {clean(under.id, 40)}: {under.missing}."
         for row, under in stressed
         if under.missing is not None
     ]
-    notes += [
-        f"Left out on {clean(str(skip.get('board_id')), 40)}: {clean(str(skip['reason']), 300)}."
-        for skip in summary.skipped
-        if str(skip.get("reason")).startswith(_SKIPPED)
-    ]
-    if not stressed and not notes:
-        return None
-    table = DataTable(CAPTION, HEADINGS, [_row(row, under) for row, under in stressed]) if stressed else None
-    return _View(table, list(dict.fromkeys(notes)))
+    notes += left_out(summary, _SKIPPED)
+    return noted_table(CAPTION, HEADINGS, [_row(row, under) for row, under in stressed], notes)
 
 
 def _row(row: MethodResult, under: UnderStress) -> list[str]:

@@ -234,7 +234,7 @@ def _stressors(place: Workdir, _options: Dict[str, str]) -> None:
     from tunebench.targets.agent.tuning.stressors import table
 
     request = _object("stressors")
-    signal.alarm(SILENCE_S)
+    signal.alarm(TUNE_S)
     _reply(table.absent(place, request))
 
 

@@ -8,7 +8,7 @@ from statistics import median
 
 from tunebench.reports.analysis.cells import Cell
 from tunebench.reports.analysis.row import PairedRatio, UnderStress
-from tunebench.reports.records import Stressed
+from tunebench.reports.records import OPERATING_POINTS, Stressed
 from tunebench.reports.results.frames import pairs
 from tunebench.reports.stats.paired import compare
 
@@ -42,7 +42,7 @@ def under_stress(cell: Cell, groups: Sequence[Cell], delta: float) -> UnderStres
         host=_ratio(quiet, cell, "host_s", delta),
         quiet_wall_s=_median(quiet, "wall_s"),
         quiet_peak_rss_b=_median(quiet, "peak_rss_b"),
-        missing=_why_no_ratio(quiet, cell),
+        missing=None if stressor.kind in OPERATING_POINTS else _why_no_ratio(quiet, cell),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ marks.result(accuracy=0.75, before=0.5)
 def ran(campaign, lab, tmp_path: Path):
     (tmp_path / "sleep.py").write_text(SLEEPER)
     suite = tmp_path / "stressed.toml"
-    suite.write_text(SUITE.format(free_mib=available_b("/") // (1 << 20) - 128))
+    suite.write_text(SUITE.format(free_mib=available_b("/") // (1 << 20) - 512))
     return campaign(lab("here"), suite)
 
 
@@ -63,7 +64,10 @@ def test_each_stressor_has_a_row_beside_the_quiet_one_or_a_reason_why_not(ran):
     records = {record.task: record for record in ran.reader.repetitions}
     quiet = records.pop("sleep")
     assert quiet.stressor is None
-    assert set(records) >= {"sleep under background-load", "sleep under tight", "sleep under slow-link"}
+    reasons = {skip.task: skip.reason for skip in ran.outcome.skipped}
+    assert set(records) >= {"sleep under background-load", "sleep under slow-link"}
+    # Other programs of this machine may have taken the memory meanwhile.
+    assert "sleep under tight" in records or "available anyway" in reasons["sleep under tight"]
     for task, record in records.items():
         stressor = record.stressor
         if "others take and give memory" in (stressor.reason or ""):
@@ -77,7 +81,42 @@ def test_each_stressor_has_a_row_beside_the_quiet_one_or_a_reason_why_not(ran):
     assert over.stressor.applied["link_rtt_s"] == 0.05
     # Five channels and their answers over 50 ms each; the window knows nothing of it.
     assert over.host_s - over.process_s > quiet.host_s - quiet.process_s + 0.25
-    reasons = {skip.task: skip.reason for skip in ran.outcome.skipped}
     assert "stressor far-too-tight: only " in reasons["sleep under far-too-tight"]
     assert "sleep under capped-clock" in {*records, *reasons}
     assert ran.reader.verify() == []
+
+
+MODES = """
+[suite]
+name = "modes"
+blocks = 1
+aa = false
+instrumented = false
+
+[[workload]]
+label = "a"
+task = "sleep"
+command = ["python3", "sleep.py"]
+files = ["sleep.py"]
+power_modes = ["15W", "MAXN_SUPER", "fake-mode"]
+"""
+
+
+@pytest.mark.slow
+def test_power_modes_take_turns_within_a_block_and_are_put_back(campaign, lab, simulated, tmp_path: Path):
+    tree = simulated("orin-nano-jp6")
+    (tmp_path / "sleep.py").write_text(SLEEPER)
+    (tmp_path / "modes.toml").write_text(MODES)
+    extra = f'interpreter = ["{sys.executable}", "-S"]\nsimulated_root = "{tree}"'
+    ran = campaign(lab("orin", extra=extra), tmp_path / "modes.toml")
+    records = {record.task: record for record in ran.reader.repetitions}
+    assert {task: record.power_mode for task, record in records.items()} == {
+        "sleep at 15W": "15W",
+        "sleep at MAXN_SUPER": "MAXN_SUPER",
+    }
+    assert all(record.stressor.held for record in records.values())
+    assert len({record.series_key for record in records.values()}) == 2
+    (skip,) = ran.outcome.skipped
+    assert skip.reason.startswith("operating point fake-mode: no power mode 'fake-mode'; this board has:")
+    assert "MAXN_SUPER" in tree.read(".commands/nvpmodel_-q.json")
+    assert not (tmp_path / "work-orin" / "undo.json").exists()

@@ -113,3 +113,28 @@ def test_the_agent_is_told_how_much_it_may_take_and_nothing_of_what_the_host_app
     there = limits.stressor(by_id["low-memory"], board_kind="linux", root="/")
     assert (here["most_b"], there["most_b"]) == (limits.MAX_HELD_B, None)
     assert limits.stressor(by_id["shaped-link"], board_kind="linux", root="/") is None
+
+
+def test_operating_points_take_the_place_of_the_boards_own_setting(suite):
+    modes = suite('power_modes = ["15W", "MAXN_SUPER"]\nbaseline = "ft-all"')
+    assert modes.tasks == ["digits/mlp at 15W", "digits/mlp at MAXN_SUPER"]
+    assert modes.baselines == dict.fromkeys(modes.tasks, "ft-all")
+    assert modes.workloads[0].stressor.params == {"mode": "15W"}
+    clocks = suite("frequencies_mhz = [600, 1500]")
+    assert clocks.tasks == ["digits/mlp at 600 MHz", "digits/mlp at 1500 MHz"]
+    assert {row.stressor.kind for row in clocks.workloads} == {"pinned-clock"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ('power_modes = ["15W"]\nfrequencies_mhz = [600]', "exclude each other"),
+        ('power_modes = ["15W", "15W"]', "given twice"),
+        ('power_modes = [""]', "1 to 32 characters"),
+        ("frequencies_mhz = [0]", "a whole number from 1 to 10000"),
+        ('power_modes = ["15W"]\nstressors = ["low-memory"]', "a workload of their own"),
+    ],
+)
+def test_a_mistake_with_operating_points_is_told(suite, keys, words):
+    with pytest.raises(UsageError, match=words):
+        suite(keys)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tunebench.reports.records import Stressed
+from tunebench.reports.records import Energy, Stressed
 from tunebench.reports.render.html import render
+from tunebench.reports.sections.operating_points import SECTION as POINTS
 from tunebench.reports.sections.robustness import SECTION
 from tunebench.reports.summary import summarise
 
@@ -75,3 +76,33 @@ def test_without_a_quiet_row_there_is_a_reason_and_no_ratio(make_record, store_r
 def test_a_run_without_stressors_has_no_such_section(store_reps, quiet):
     summary = summarise(store_reps(quiet))
     assert (SECTION.text(summary), SECTION.markdown(summary, 4000)) == ([], "")
+
+
+def test_operating_points_have_seconds_and_joules_in_a_section_of_their_own(make_record, store_reps):
+    energy = Energy(
+        gross_j=12.0, scope="module", source="ina3221", mean_w=6.0, n_samples=300, rate_hz=5.0, max_gap_s=0.3
+    )
+
+    def at(mode: str, wall_s: float, **more):
+        point = stressed(id=mode, kind="power-mode", params={"mode": mode}, applied=None, verified=None)
+        return [
+            make_record(
+                task=f"digits/mlp at {mode}",
+                power_mode=mode,
+                stressor=point,
+                block=block,
+                wall_s=wall_s,
+                **more,
+            )
+            for block in range(6)
+        ]
+
+    unmeasured = {"missing": {"energy": "no power sensor: looked for INA3221"}, "energy": None}
+    reader = store_reps([*at("15W", 2.0, energy=energy), *at("MAXN", 1.0, **unmeasured)])
+    summary = summarise(reader)
+    assert SECTION.text(summary) == []
+    table, notes = POINTS.text(summary)
+    assert "15W" in table and "12.0 J [12.0 J, 12.0 J]" in table and "6.00 W" in table
+    assert "No joules of ft-all on host: no power sensor: looked for INA3221." in " ".join(notes.split())
+    html = render(reader)
+    assert '<section id="operating-points">' in html and '<section id="robustness">' not in html

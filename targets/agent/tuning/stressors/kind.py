@@ -16,6 +16,7 @@ class Key(NamedTuple):
         low: the smallest number that is allowed.
         high: the largest.
         words: the words that it may be, in place of a number.
+        free: it is a word that only the board knows.
         about: what it means, with its unit.
     """
 
@@ -23,11 +24,14 @@ class Key(NamedTuple):
     low: int = 0
     high: int = 0
     words: Tuple[str, ...] = ()
+    free: bool = False
     about: str = ""
 
     @property
     def allowed(self) -> str:
         """Say what it may be."""
+        if self.free:
+            return "a text of 1 to 32 characters (%s)" % self.about
         return ", ".join(self.words) or "a whole number from %d to %d (%s)" % (
             self.low,
             self.high,
@@ -36,6 +40,8 @@ class Key(NamedTuple):
 
     def fits(self, value: Any) -> bool:
         """Tell whether a value is one that it may have."""
+        if self.free:
+            return isinstance(value, str) and 1 <= len(value) <= 32 and value.isprintable()
         if self.words:
             return value in self.words
         return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
@@ -67,7 +73,7 @@ class Kind(NamedTuple):
     Attributes:
         keys: its keys in ``[[stressor]]``, by name.
         make: (keys' values, place) -> the stressor of one repetition.
-        absent: (keys' values, place) -> why it cannot be had on this board, or ``None``; changes nothing.
+        absent: (keys' values, place) -> why it cannot be had on this board, or ``None``; nothing stays changed.
         is_data: codes of checks whose objection is an effect of it: what they find is shown, and excludes nothing.
     """
 

@@ -14,7 +14,11 @@ KINDS = {
     "background-load": "background_load",
     "low-memory": "low_memory",
     "capped-clock": "capped_clock",
+    "power-mode": "power_mode",
+    "pinned-clock": "pinned_clock",
 }
+#: Whose change it is while a stressor is tried, in the place of a repetition's id.
+_TRIAL = "trial"
 
 
 def find_kind(name: str) -> Kind:
@@ -41,11 +45,11 @@ def make(job: Dict[str, Any], job_dir: str) -> Optional[Stressor]:
 
 
 def absent(place: Workdir, request: Dict[str, Any]) -> Dict[str, Any]:
-    """Return which of the stressors that are asked for cannot be had on this board, and why; changes nothing.
+    """Return which of the stressors that are asked for cannot be had on this board, and why; nothing stays changed.
 
     Args:
         place: the working directory.
-        request: ``{"root", "stressors": [{"id", "kind", "params", "most_b"}]}``.
+        request: ``{"root", "owner", "stressors": [{"id", "kind", "params", "most_b"}]}``.
 
     Returns:
         ``{"absent": {id: reason}}``.
@@ -56,9 +60,11 @@ def absent(place: Workdir, request: Dict[str, Any]) -> Dict[str, Any]:
     asked = request.get("stressors")
     if not isinstance(asked, list) or not all(isinstance(entry, dict) for entry in asked):
         raise AgentError("job", "stressors: expected a list of objects")
+    owner = request.get("owner")
+    trial = dict(owner if isinstance(owner, dict) else {}, rep_id=_TRIAL)
     reasons = {}
     for entry in asked:
-        where = Place(str(request.get("root", "/")), place, entry.get("most_b"))
+        where = Place(str(request.get("root", "/")), place, entry.get("most_b"), owner=trial)
         reason = _kind_of(entry).absent(entry["params"], where)
         if reason is not None:
             reasons[str(entry.get("id"))] = reason

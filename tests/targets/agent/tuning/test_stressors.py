@@ -20,6 +20,7 @@ LOAD = {"id": "load", "kind": "background-load", "params": {"processes": 2}}
 SLEEP = "import time; time.sleep({})"
 CPU = "sys/devices/system/cpu/cpufreq"
 MAX_FREQ, MIN_FREQ = f"{CPU}/policy0/scaling_max_freq", f"{CPU}/policy0/scaling_min_freq"
+ME = Owner(user="me", host="here", pid=os.getpid(), token="mine")
 CAP = {"id": "slow", "kind": "capped-clock", "params": {"max_percent": 50}}
 
 
@@ -107,14 +108,14 @@ def test_a_load_that_dies_early_did_not_hold(board, make_job):
 
 
 def test_memory_is_really_held_until_only_the_rest_is_available(board, make_job, run_job):
-    free_mib = available_b("/") // MIB - 96
-    held = {"id": "tight", "kind": "low-memory", "params": {"free_mib": free_mib}, "most_b": 512 * MIB}
+    free_mib = available_b("/") // MIB - 400
+    held = {"id": "tight", "kind": "low-memory", "params": {"free_mib": free_mib}, "most_b": 1024 * MIB}
     record, _ = run_job(board, make_job(program=SLEEP.format(0.1), stressor=held))
     entry = record["stressor"]
-    if entry["applied"] is None and "others take and give memory" in entry["reason"]:
+    if entry["applied"] is None and ("others take and" in entry["reason"] or "anyway" in entry["reason"]):
         pytest.skip(entry["reason"])
     assert entry["held"] is True, entry
-    assert entry["applied"]["held_b"] > 48 * MIB
+    assert entry["applied"]["held_b"] > 200 * MIB
     assert entry["applied"]["available_b"] == pytest.approx(free_mib * MIB, rel=0.1)
     assert of_stressors(board) == []
 
@@ -126,13 +127,13 @@ def test_a_stressor_that_cannot_be_had_leaves_the_workload_unstarted(board, make
     assert record["reason"].startswith("stressor tight: it could not be applied: only ")
     assert record["stressor"]["held"] is False
     assert "spawned.json" not in files
-    reasons = board.absent_stressors([asked, LOAD])
+    reasons = board.absent_stressors([asked, LOAD], ME)
     assert list(reasons) == ["tight"] and "are available anyway" in reasons["tight"]
 
 
 def test_of_the_hosts_own_machine_little_memory_is_taken(board):
     asked = {"id": "tight", "kind": "low-memory", "params": {"free_mib": 32}, "most_b": MIB}
-    assert "no more than 1 are taken from others" in board.absent_stressors([asked])["tight"]
+    assert "no more than 1 are taken from others" in board.absent_stressors([asked], ME)["tight"]
 
 
 def test_an_unknown_kind_is_refused_with_those_there_are(board, make_job):
@@ -165,13 +166,12 @@ def test_a_cap_whose_supervisor_was_killed_is_put_back_when_the_job_is_cleaned(m
 
 def test_a_cap_lies_upon_what_the_run_has_tuned_and_gives_that_back(make_board, make_job, run_job, tree):
     board = make_board(root=str(tree))
-    owner = Owner(user="me", host="here", pid=os.getpid(), token="mine")
-    board.tune(owner, {"freq_khz": "max"})
+    board.tune(ME, {"freq_khz": "max"})
     record, _ = run_job(board, make_job(stressor=CAP, root=str(tree)))
     assert record["stressor"]["held"] is True, record["stressor"]
     assert tree.read(MIN_FREQ).strip() == tree.read(MAX_FREQ).strip() == "1800000"
     board.clean("rep-1")
-    board.untune(owner)
+    board.untune(ME)
     assert tree.read(MIN_FREQ).strip() == "600000"
 
 
@@ -179,5 +179,61 @@ def test_a_board_without_frequency_control_says_so(make_board, tree):
     for name in ("scaling_min_freq", "scaling_max_freq"):
         for path in tree.root.rglob(name):
             path.unlink()
-    reasons = make_board(root=str(tree)).absent_stressors([CAP])
+    reasons = make_board(root=str(tree)).absent_stressors([CAP], ME)
     assert "frequency limits cannot be read" in reasons["slow"]
+
+
+def mode(name: str) -> dict:
+    return {"id": name, "kind": "power-mode", "params": {"mode": name}}
+
+
+@pytest.fixture
+def orin(tmp_path):
+    """A Jetson Orin Nano as a tree of files; its nvpmodel is recorded answers, fake beyond these."""
+    return trees.orin_nano_jp6(tmp_path / "orin")
+
+
+def test_a_power_mode_holds_while_the_workload_runs_and_is_put_back(make_board, make_job, run_job, orin):
+    board = make_board(root=str(orin))
+    query = orin.root / ".commands/nvpmodel_-q.json"
+    program = f"print('MODE', open({str(query)!r}).read())"
+    record, files = run_job(board, make_job(program=program, stressor=mode("15W"), root=str(orin)))
+    assert b"NV Power Mode: 15W" in files["log.txt"]
+    assert record["stressor"]["held"] is True, record["stressor"]
+    assert "MAXN_SUPER" in query.read_text()
+
+
+def test_a_power_mode_is_tried_once_and_one_that_cannot_be_had_has_its_reason(make_board, orin):
+    board = make_board(root=str(orin))
+    (orin.root / "etc/nvpmodel.conf").write_text(
+        (orin.root / "etc/nvpmodel.conf").read_text()
+        + "< POWER_MODEL ID=8 NAME=fake-reboot >\n< POWER_MODEL ID=9 NAME=fake-broken >\n"
+    )
+    orin.command(["nvpmodel", "-m", "8"], "Reboot required for changing to this power mode: 8. Reboot NOW? ")
+    orin.command(["nvpmodel", "-m", "9"], "NVPM ERROR: cannot set fbp_pg_mask", rc=1)
+    asked = [mode(name) for name in ("15W", "TURBO", "fake-reboot", "fake-broken")]
+    reasons = board.absent_stressors(asked, ME)
+    assert set(reasons) == {"TURBO", "fake-reboot", "fake-broken"}
+    assert "fake-reboot needs a reboot, which is yours to do" in reasons["fake-reboot"]
+    assert "no power mode 'TURBO'; this board has:" in reasons["TURBO"]
+    assert "fbp_pg_mask" in reasons["fake-broken"]
+    assert "MAXN_SUPER" in (orin.root / ".commands/nvpmodel_-q.json").read_text()
+    assert not (Path(board.spec.workdir) / "undo.json").exists()
+
+
+def test_a_mode_that_a_tuned_board_would_lose_its_tuning_by_is_refused(make_board, orin):
+    board = make_board(root=str(orin))
+    board.tune(ME, {"governor": "performance"})
+    assert "[board.tuning] sets governor" in board.absent_stressors([mode("15W")], ME)["15W"]
+    board.untune(ME)
+
+
+def test_a_clock_is_pinned_at_a_step_that_the_board_offers(make_board, make_job, run_job, tree):
+    board = make_board(root=str(tree))
+    pinned, odd = (
+        {"id": f"{mhz} MHz", "kind": "pinned-clock", "params": {"mhz": mhz}} for mhz in (1000, 1234)
+    )
+    record, _ = run_job(board, make_job(stressor=pinned, root=str(tree)))
+    assert record["stressor"]["verified"] == {"min_freq_hz": 1e9, "max_freq_hz": 1e9}
+    assert (tree.read(MIN_FREQ).strip(), tree.read(MAX_FREQ).strip()) == ("600000", "1800000")
+    assert "does not offer 1234000 kHz" in board.absent_stressors([odd], ME)["1234 MHz"]
