@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tunebench.reports.analysis.row import Median, MethodResult, UnderStress
+from tunebench.reports.formatting.noted_table import NotedTable, left_out, noted_table
 from tunebench.reports.formatting.units import clean, joules, seconds, significant
 from tunebench.reports.records import OPERATING_POINTS
-from tunebench.reports.sections.base.noted_table import NotedTable, left_out, noted_table
 from tunebench.reports.sections.base.section import Page, Section, partial
 from tunebench.reports.summary import Summary
 
@@ -52,7 +52,7 @@ def _view(summary: Summary) -> NotedTable | None:
         for row, _ in found
         if row.energy is None and row.energy_missing
     ]
-    notes += left_out(summary, _SKIPPED)
+    notes += left_out(summary.skipped, _SKIPPED)
     return noted_table(CAPTION, HEADINGS, [_row(row, under) for row, under in found], notes)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tunebench.reports.analysis.row import MethodResult, PairedRatio, UnderStress
 from tunebench.reports.formatting import markdown
+from tunebench.reports.formatting.noted_table import NotedTable, left_out, noted_table
 from tunebench.reports.formatting.units import clean, seconds, significant, size
 from tunebench.reports.records import OPERATING_POINTS
-from tunebench.reports.sections.base.noted_table import NotedTable, left_out, noted_table
 from tunebench.reports.sections.base.section import Page, Section, partial
 from tunebench.reports.summary import Summary
 
@@ -82,7 +82,7 @@ def _view(summary: Summary) -> NotedTable | None:
         for row, under in stressed
         if under.missing is not None
     ]
-    notes += left_out(summary, _SKIPPED)
+    notes += left_out(summary.skipped, _SKIPPED)
     return noted_table(CAPTION, HEADINGS, [_row(row, under) for row, under in stressed], notes)
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tunebench.reports.figures import DataTable
-from tunebench.reports.formatting.table import bullets, grid, paragraph
+from tunebench.reports.formatting.table import DataTable, bullets, grid, paragraph
 from tunebench.reports.formatting.units import clean
-from tunebench.reports.summary import Summary
 
 
 @dataclass(frozen=True)
@@ -35,10 +33,10 @@ def noted_table(
     return NotedTable(table, list(dict.fromkeys(notes)))
 
 
-def left_out(summary: Summary, begins: str) -> list[str]:
-    """Return a note on each skip whose reason begins so."""
+def left_out(skipped: Sequence[Mapping[str, object]], begins: str) -> list[str]:
+    """Return a note on each skip of a summary whose reason begins so."""
     return [
         f"Left out on {clean(str(skip.get('board_id')), 40)}: {clean(str(skip['reason']), 300)}."
-        for skip in summary.skipped
+        for skip in skipped
         if str(skip.get("reason")).startswith(begins)
     ]
