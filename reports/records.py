@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 REP_SCHEMA = "tunebench.rep/1"
 #: What is written; minor versions only add fields. 1.1: energy repetitions, idle baselines, energy of several sources.
 #: 1.2: updates shipped after the fine-tuning; the board's exit record, and what the host alone saw.
-#: 1.3: instructions, cycles and cache misses of the window.
-REP_SCHEMA_WRITTEN = "tunebench.rep/1.3"
+#: 1.3: instructions, cycles and cache misses of the window. 1.4: stressors.
+REP_SCHEMA_WRITTEN = "tunebench.rep/1.4"
 RUN_SCHEMA = "tunebench.run/1"
 PLAN_SCHEMA = "tunebench.plan/1"
 ENV_SCHEMA = "tunebench.env/1"
@@ -31,6 +31,10 @@ Outcome = Literal["ok", "failed", "deadline", "oom", "killed", "diverged", "lost
 Verdict = Literal["valid", "degraded", "invalid"]
 #: Where a power sensor sits: from the wall socket down to one rail. Values of different scopes never meet.
 Scope = Literal["wall_ac", "dc_input", "board_input", "module", "rails_sum", "soc_rail"]
+
+
+#: Kinds of stressors that are a setting of the board itself: rows at them have no quiet row.
+OPERATING_POINTS = ("power-mode", "pinned-clock")
 
 
 class Record(BaseModel):
@@ -330,6 +334,23 @@ class Inference(Record):
     )
 
 
+class Stressed(Record):
+    """What the suite put around a fine-tuning on purpose (``stressors`` of a workload), and what held of it.
+
+    Figures are read back: ``load_cores`` (CPU time that the load used, over time), ``held_b``, ``available_b``,
+    ``max_freq_hz``, ``link_up_bit_s``, ``connections``, ``power_mode_id``.
+    """
+
+    id: str
+    kind: str
+    params: dict[str, int | str] = Field(default_factory=dict)
+    quiet_task: str = Field(description="the task with the same methods without it")
+    applied: dict[str, float] | None = Field(default=None, description="before the workload started")
+    verified: dict[str, float] | None = Field(default=None, description="when it had ended, still applied")
+    held: bool = Field(description="it was applied, held to the end and was removed")
+    reason: str | None = Field(default=None, description="why it did not hold")
+
+
 class Provenance(Record):
     """Hashes and versions: equal hashes mean equal bytes."""
 
@@ -469,6 +490,7 @@ class Repetition(Record):
     )
     quality: Quality = Field(default_factory=Quality)
     conditions: Conditions = Field(default_factory=Conditions)
+    stressor: Stressed | None = Field(default=None, description="null: measured quietly")
     clock_offset: ClockOffset | None = None
     sampler: Sampler | None = None
     check: dict[str, object] | None = Field(default=None, description="figures of a correctness check")

@@ -29,6 +29,7 @@ from tunebench.reports.analysis.measured import (
 )
 from tunebench.reports.analysis.overall.at_budget import at_budgets
 from tunebench.reports.analysis.overall.boards import across
+from tunebench.reports.analysis.overall.robustness import under_stress
 from tunebench.reports.analysis.overall.to_quality import quality_target, reach
 from tunebench.reports.analysis.quantities import DEFAULT_DELTA
 from tunebench.reports.analysis.row import EnergyRatio, MethodResult, SpeedUp, Verdict
@@ -146,6 +147,7 @@ def _row(
         at_budget=at_budgets(cell, [other for other in groups if _same_task(other, cell)])
         if figures.texts is not None
         else None,
+        under_stress=under_stress(cell, groups, delta["time"]),
     )
 
 

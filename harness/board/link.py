@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from tunebench.harness.board.dead_owner import dead_holder
@@ -86,6 +87,15 @@ class Link:
         self._stop = stop
         self._patience_s = patience_s
         self._condition_patience_s = condition_patience_s
+
+    @contextlib.contextmanager
+    def using(self, board: Board) -> Iterator[None]:
+        """Reach the same board over another connection as long as the context is open."""
+        own, self.board = self.board, board
+        try:
+            yield
+        finally:
+            self.board = own
 
     @property
     def patience_s(self) -> float:

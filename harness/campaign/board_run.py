@@ -23,6 +23,7 @@ from tunebench.harness.board.lease import BoardLease
 from tunebench.harness.board.link import Interrupted, Link, connect
 from tunebench.harness.board.meter import BoardMeter
 from tunebench.harness.board.revival import Reviver
+from tunebench.harness.board.shaped import stressed_by_host
 from tunebench.harness.board.tuning import Tuner
 from tunebench.harness.campaign.board_state import BoardState
 from tunebench.harness.campaign.looks import BoardLooks
@@ -40,7 +41,7 @@ from tunebench.harness.planning.job import BoardContext, make_job
 from tunebench.harness.planning.plan import Plan
 from tunebench.harness.planning.repetition import Planned
 from tunebench.harness.record.record import OfFarm
-from tunebench.reports.records import Repetition, Skip
+from tunebench.reports.records import OPERATING_POINTS, Repetition, Skip
 from tunebench.reports.results import RunReader, RunWriter
 from tunebench.targets.boards import kind_of
 from tunebench.targets.client.board import Board
@@ -79,24 +80,24 @@ class Shared:
     begun: set[str]
     stop: threading.Event = field(default_factory=threading.Event)
     stopping: threading.Lock = field(default_factory=threading.Lock)
-    _connected: dict[str, Board] = field(default_factory=dict)
+    _connected: list[Board] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextlib.contextmanager
     def connected(self, board: Board) -> Iterator[None]:
         """Let Ctrl-C cut this board's connection as long as the context is open."""
         with self._lock:
-            self._connected[board.spec.id] = board
+            self._connected.append(board)
         try:
             yield
         finally:
             with self._lock:
-                self._connected.pop(board.spec.id, None)
+                self._connected.remove(board)
 
     def cut_all(self) -> None:
         """Stop every board's run; blocked waits end because their connections are closed."""
         with self._lock:
-            boards = list(self._connected.values())
+            boards = list(self._connected)
         with self.stopping:
             self.stop.set()
             for board in boards:
@@ -312,6 +313,7 @@ class BoardRun:
                 reason = dead.get(kernel)
             if reason is not None:
                 self._skip(workload, reason)
+        self._check_stressors()
         self._sweep(probe)
         libraries = self._native(probe)
         self._check_energy(probe)
@@ -368,6 +370,26 @@ class BoardRun:
             names = ", ".join(sorted(library.variant for library in libraries.values()))
             self._note(f"native engine: {names}; uploaded {report.uploaded_b} bytes")
         return libraries
+
+    def _check_stressors(self) -> None:
+        """Leave rows out whose stressor this board cannot have: it is asked before anything is measured."""
+        link = self._link
+        stressed = {planned.workload.key: planned.workload for planned in self._queue}
+        asked = {
+            workload.stressor.ident: limits.stressor(
+                workload.stressor, board_kind=self._entry.kind, root=link.board.spec.root
+            )
+            for workload in stressed.values()
+            if workload.stressor is not None
+        }
+        jobs = [stressor for stressor in asked.values() if stressor is not None]
+        if not jobs:
+            return
+        absent = link.persist(lambda: link.board.absent_stressors(jobs, self._shared.owner))
+        for workload in stressed.values():
+            if workload.stressor is not None and workload.stressor.ident in absent:
+                what = "operating point" if workload.stressor.kind in OPERATING_POINTS else "stressor"
+                self._skip(workload, f"{what} {workload.stressor.ident}: {absent[workload.stressor.ident]}")
 
     def _check_energy(self, probe: Probe) -> None:
         """Leave energy repetitions and idle baselines out where nothing would measure their power."""
@@ -464,17 +486,19 @@ class BoardRun:
         """Make a repetition's job, run it, and store its record and files."""
         shared = self._shared
         job = make_job(planned, self._context, self._state.start_temp_c)
-        finished = self._revived(
-            lambda: run_repetition(
-                self._link,
-                job,
-                self._context,
-                self._state,
-                predicted_s=predicted_s,
-                of_farm=self._of_farm,
-            ),
-            job.longest_s,
-        )
+        with stressed_by_host(self._link, planned.workload.stressor, shared.connected) as on_host:
+            finished = self._revived(
+                lambda: run_repetition(
+                    self._link,
+                    job,
+                    self._context,
+                    self._state,
+                    predicted_s=predicted_s,
+                    of_farm=self._of_farm,
+                    on_host=on_host,
+                ),
+                job.longest_s,
+            )
         self._state.note_check(finished.record, planned)
         record = shared.writer.append(
             finished.record,

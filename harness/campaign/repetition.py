@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tunebench.harness.board.link import Interrupted, Link
+from tunebench.harness.board.shaped import TellStress
 from tunebench.harness.campaign.board_state import BoardState
 from tunebench.harness.campaign.update_transfer import ship
 from tunebench.harness.planning import attempts, limits
@@ -43,6 +44,7 @@ def run_repetition(
     *,
     predicted_s: float | None = None,
     of_farm: Callable[[], OfFarm] = OfFarm,
+    on_host: TellStress = lambda: None,
 ) -> Finished:
     """Run one repetition on a connected board; re-attach if it is already there.
 
@@ -56,6 +58,7 @@ def run_repetition(
         state: the board's changing part: where it starts from is noted there.
         predicted_s: how long it probably takes; None if nothing is known.
         of_farm: asked once it has ended what the board's farm has to do with it.
+        on_host: asked once it has ended what became of what the host put around it.
 
     Raises:
         BoardError: the board is gone for longer than we wait.
@@ -101,6 +104,7 @@ def run_repetition(
         check_failed=state.check_failed(job.planned.workload),
         lost_because=_why_lost(link, harvest, torn, seen_by_farm) if harvested.lost else None,
         of_farm=seen_by_farm,
+        on_host=on_host(),
         by_meter=by_meter,
         host_s=time.monotonic() - started_s,
         # One more channel closes the repetition: the clean-up after the record is safe.

@@ -28,7 +28,7 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -42,6 +42,7 @@ from tunebench.harness.config.suite_compress import (
     transforms_of,
 )
 from tunebench.harness.config.suite_schema import LEVELS, SUITE_FOLDER, Header, SuiteFile, WorkloadEntry
+from tunebench.harness.config.suite_stress import Stressor, operating_points, stressors_of
 from tunebench.harness.config.toml import read_toml, validate
 from tunebench.harness.errors import UsageError
 from tunebench.reports.stats import sequential
@@ -98,6 +99,8 @@ class Workload:
     chain: tuple[Step, ...] = ()
     #: What all chains of the suite have in common; ``None`` without a chain.
     settings: Settings | None = None
+    #: What is put around it on purpose; ``None``: it is measured quietly.
+    stressor: Stressor | None = None
 
     @property
     def own(self) -> bool:
@@ -163,6 +166,7 @@ class Workload:
             # Only where it is asked for: plans without keep their hashes.
             **({"ship": list(self.ship)} if self.ship else {}),
             **({"blocks": self.blocks} if self.blocks is not None else {}),
+            **({"stressor": self.stressor.as_dict()} if self.stressor is not None else {}),
         }
 
 
@@ -384,7 +388,9 @@ def _load(path: Path) -> Suite:
         SUITE_FOLDER.reset(inside)
     workloads: list[Workload] = []
     for entry in parsed.workload:
-        workloads.extend(_inferring(entry, parsed) if entry.runtime else _cells(entry, parsed))
+        quiet = _inferring(entry, parsed) if entry.runtime else _cells(entry, parsed)
+        points = operating_points(entry.power_modes, entry.frequencies_mhz)
+        workloads.extend([*([] if points else quiet), *_stressed(quiet, entry, parsed)])
     baselines = _baselines(parsed, workloads, path)
     if parsed.suite.aa:
         workloads.extend(_aa_controls(workloads, baselines))
@@ -536,6 +542,20 @@ def _cells(entry: WorkloadEntry, parsed: SuiteFile) -> list[Workload]:
     ]
 
 
+def _stressed(quiet: Sequence[Workload], entry: WorkloadEntry, parsed: SuiteFile) -> list[Workload]:
+    """Return the rows of a workload for each of its stressors and operating points, in a task of their own.
+
+    What is shipped is the quiet rows' update: again it would tell nothing.
+    """
+    known = stressors_of(parsed.stressor)
+    asked = [known[name] for name in entry.stressors]
+    rows = []
+    for found in [*asked, *operating_points(entry.power_modes, entry.frequencies_mhz)]:
+        stressor = replace(found, quiet_task=entry.task_name)
+        rows += [replace(row, task=stressor.task, stressor=stressor, ship=()) for row in quiet]
+    return rows
+
+
 def _checkpoint_params(entry: WorkloadEntry, name: str) -> dict[str, Any]:
     """Return the key of gradient checkpointing for a method that keeps blocks; the others of a workload go without."""
     return {"checkpoint": True} if entry.checkpoint and not entry.own and entry.checkpoints(name) else {}
@@ -608,15 +628,25 @@ def _baselines(parsed: SuiteFile, workloads: list[Workload], path: Path) -> dict
     chosen: dict[str, str] = {}
     for entry in parsed.workload:
         if entry.baseline is not None:
-            if entry.baseline not in labels[entry.task_name]:
+            names = labels.get(entry.task_name) or _labels_at_points(workloads, entry.task_name)
+            if entry.baseline not in names:
                 raise UsageError(
                     f"{path}: task {entry.task_name!r}: baseline {entry.baseline!r} is not one of its methods: "
-                    f"{', '.join(labels[entry.task_name])}"
+                    f"{', '.join(names)}"
                 )
             chosen[entry.task_name] = entry.baseline
+    for workload in workloads:
+        if workload.stressor is not None and workload.stressor.quiet_task in chosen:
+            chosen[workload.task] = chosen[workload.stressor.quiet_task]
     for task, names in labels.items():
         chosen.setdefault(task, parsed.suite.baseline if parsed.suite.baseline in names else names[0])
-    return chosen
+    return {task: label for task, label in chosen.items() if task in labels}
+
+
+def _labels_at_points(workloads: Sequence[Workload], quiet_task: str) -> list[str]:
+    """Return the labels of a task that is measured at operating points only."""
+    rows = [row for row in workloads if row.stressor is not None and row.stressor.quiet_task == quiet_task]
+    return list(dict.fromkeys(row.label for row in rows))
 
 
 def _aa_controls(workloads: list[Workload], baselines: Mapping[str, str]) -> list[Workload]:

@@ -21,6 +21,12 @@ from tunebench.harness.config.suite_compress import (
     start_of,
     transforms_of,
 )
+from tunebench.harness.config.suite_stress import (
+    StressorEntry,
+    check_stressors,
+    operating_points,
+    stressors_of,
+)
 from tunebench.targets.transport.traffic_shaping import PROFILES
 from tunebench.workloads import datasets as data_sets
 from tunebench.workloads import defaults, engines
@@ -219,6 +225,18 @@ class WorkloadEntry(_Strict):
         default_factory=list,
         description="ids of transforms that the start weights have gone through, in their order",
     )
+    stressors: list[str] = Field(
+        default_factory=list,
+        description="measured once more under each, beside the quiet one: ids of stressors, or kinds",
+    )
+    power_modes: list[str] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Jetson: measured in each, by names of /etc/nvpmodel.conf, and in no other",
+    )
+    frequencies_mhz: list[int] = Field(
+        default_factory=list, max_length=16, description="measured at each clock of the CPU, and at no other"
+    )
     engine: str = "torch"
     device: str = "cpu"
     threads: int = Field(default=1, ge=1, le=1024)
@@ -327,6 +345,11 @@ class WorkloadEntry(_Strict):
     def _check_form(self) -> WorkloadEntry:
         if self.alpha is not None and "scale" in self.model_fields_set:
             raise ValueError("'alpha' and 'scale' exclude each other: scale is alpha / rank")
+        if operating_points(self.power_modes, self.frequencies_mhz) and self.stressors:
+            raise ValueError(
+                "'stressors' stand beside a quiet row, and 'power_modes' and 'frequencies_mhz' have none: give them a "
+                "workload of their own"
+            )
         if self.runtime is None and self.chains:
             raise ValueError("'chains' go with 'runtime'; start weights of methods have 'start'")
         if self.runtime is not None:
@@ -568,7 +591,17 @@ class SuiteFile(_Strict):
     suite: Header
     compress: CompressTable = Field(default_factory=CompressTable)
     transform: list[TransformEntry] = Field(default_factory=list, max_length=100)
+    stressor: list[StressorEntry] = Field(default_factory=list, max_length=100)
     workload: list[WorkloadEntry] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check_stressors(self) -> SuiteFile:
+        known = stressors_of(self.stressor)
+        for entry in self.workload:
+            check_stressors(entry.stressors, known)
+        if self.stressor and not any(entry.stressors for entry in self.workload):
+            raise ValueError("[[stressor]] goes with a workload that has 'stressors'")
+        return self
 
     @model_validator(mode="after")
     def _check_chains(self) -> SuiteFile:

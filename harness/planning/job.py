@@ -93,7 +93,12 @@ class Job:
     @property
     def longest_s(self) -> float:
         """Return for how long the host waits for its end: the board's own deadline, and something more."""
-        return self.planned.deadline_s + self.pulses_s + LEASE_MARGIN_S / 2
+        return self.planned.deadline_s + self.pulses_s + self.stress_s + LEASE_MARGIN_S / 2
+
+    @property
+    def stress_s(self) -> float:
+        """Return how long applying and removing its stressor may take; 0: it has none."""
+        return _stress_s(self.planned)
 
     def waiving(self, codes: tuple[str, ...]) -> Payload:
         """Return the payload with gates that are only noted, not enforced."""
@@ -148,6 +153,7 @@ def _payload(
 ) -> dict[str, Any]:
     workload = planned.workload
     threads = str(workload.threads)
+    stressor = limits.stressor(workload.stressor, board_kind=context.board_kind, root=context.root)
     return {
         "schema": protocol.JOB_SCHEMA,
         "rep_id": planned.rep_id,
@@ -170,7 +176,7 @@ def _payload(
         # A module's folder is entered once Python has started: it would take files there for its own (random.py).
         "cwd": "src" if "own" in blobs and planned.workload.command is not None else "out",
         "deadline_s": planned.deadline_s,
-        "lease_s": planned.deadline_s + LEASE_MARGIN_S + pulses_s,
+        "lease_s": planned.deadline_s + LEASE_MARGIN_S + pulses_s + _stress_s(planned),
         **({"pulses": {"chip_s": context.pulse_chip_s}} if pulses_s else {}),
         "sampling": {"period_s": _period_s(planned)},
         "hold_s": limits.GAP_S,
@@ -185,8 +191,13 @@ def _payload(
         "watchdog": limits.watchdog(
             board_kind=context.board_kind, root=context.root, max_temp_c=context.max_temp_c
         ),
+        **({"stressor": stressor} if stressor is not None else {}),
         "workload": spec,
     }
+
+
+def _stress_s(planned: Planned) -> float:
+    return limits.STRESS_S if planned.workload.stressor is not None else 0.0
 
 
 def _period_s(planned: Planned) -> float:
@@ -279,6 +290,7 @@ def _series_key(planned: Planned, context: BoardContext) -> str:
         "data": blobs["data"].sha256 if "data" in blobs else None,
         **({"policy": context.policy} if context.policy != "cold" else {}),
         "bench_version": BENCH_VERSION,
+        **({"stressor": workload.stressor.as_dict()} if workload.stressor is not None else {}),
         # Only where something is set: series of boards that nobody tunes keep their keys.
         **({"tuning": dict(context.tuning)} if context.tuning else {}),
         # The accuracy of a series over several bases is another one's.

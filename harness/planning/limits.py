@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tunebench.harness.config.suite_stress import Stressor
 from tunebench.targets.agent.health import background_load
 from tunebench.targets.boards import kind_of
 
@@ -28,6 +29,11 @@ START_PATIENCE_S = 120.0
 #: How long the board is kept between two repetitions, and while a campaign looks at it or tunes it.
 GAP_S = 60.0
 SETUP_S = 600.0
+
+#: How long a stressor may take to apply and to remove: memory is filled at 50 MB/s on a slow board.
+STRESS_S = 120.0
+#: Memory that a stressor takes from others on the host's own machine, at most.
+MAX_HELD_B = 1 << 30
 
 
 def is_quiet(board_kind: str, root: str) -> bool:
@@ -65,6 +71,13 @@ def gates(
         "start_temp_c": start_temp_c,
         "start_window_c": start_window_c,
     }
+
+
+def stressor(asked: Stressor | None, *, board_kind: str, root: str) -> dict[str, Any] | None:
+    """Return ``job["stressor"]``, with the memory that may be taken from others; None: the board's agent applies none."""
+    if asked is None or asked.on_host:
+        return None
+    return {**asked.as_dict(), "most_b": None if is_quiet(board_kind, root) else MAX_HELD_B}
 
 
 def watchdog(*, board_kind: str, root: str, max_temp_c: float | None) -> dict[str, Any]:

@@ -84,6 +84,18 @@ class Pulses(_Untrusted):
         return value if isinstance(value, dict) else None
 
 
+_Figures = Annotated[dict[Annotated[str, Field(max_length=64)], float], Field(max_length=16)]
+
+
+class StressorEntry(_Untrusted):
+    """What became of the stressor that the job asked for."""
+
+    applied: _Figures | None = None
+    verified: _Figures | None = None
+    held: bool = False
+    reason: str | None = Field(default=None, max_length=1000)
+
+
 class ExitRecord(_Untrusted):
     """``exit.json``: how the repetition ended, as the agent saw it."""
 
@@ -101,6 +113,7 @@ class ExitRecord(_Untrusted):
     warnings: list[Notice] = Field(default_factory=list, max_length=64)
     watchdog: WatchdogEntry | None = None
     pulses: Pulses | None = None
+    stressor: StressorEntry | None = None
     lease_taken_over_from: FormerLease | None = None
 
 

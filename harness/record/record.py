@@ -10,11 +10,12 @@ from typing import Any, cast
 
 from tunebench.harness import __version__
 from tunebench.harness.config.suite import canonical_json
+from tunebench.harness.config.suite_stress import Stressor
 from tunebench.harness.planning.job import BoardContext, Job
 from tunebench.harness.planning.repetition import Planned
 from tunebench.harness.record.energy.board import energy_of_window
 from tunebench.harness.record.energy.meter import MeterEnergy
-from tunebench.harness.record.harvest import MAX_EXIT_B, ExitRecord, Harvested, WorkloadResult
+from tunebench.harness.record.harvest import MAX_EXIT_B, ExitRecord, Harvested, StressorEntry, WorkloadResult
 from tunebench.harness.record.outcome import disagreement, outcome_of
 from tunebench.harness.record.pmu import counted
 from tunebench.harness.record.sustained import sustained
@@ -30,6 +31,7 @@ from tunebench.reports.records import (
     Role,
     Sampler,
     Seen,
+    Stressed,
     Sustained,
     Update,
 )
@@ -74,6 +76,7 @@ def make_record(
     by_meter: MeterEnergy | None = None,
     shipped: Shipped | None = None,
     of_farm: OfFarm = OfFarm(),
+    on_host: StressorEntry | None = None,
     host_s: float | None,
     ssh_channels: int | None,
 ) -> Repetition:
@@ -89,6 +92,7 @@ def make_record(
         by_meter: the energy by the board's external meter; None on a board without one.
         shipped: the updates, where the suite asks for them.
         of_farm: what the board's farm has to do with it.
+        on_host: what became of a stressor that the host applied.
         host_s: seconds that the host spent on it.
         ssh_channels: SSH channels that it took.
     """
@@ -105,6 +109,7 @@ def make_record(
         by_meter=by_meter,
         shipped=shipped,
         of_farm=of_farm,
+        on_host=on_host,
         host_s=host_s,
         ssh_channels=ssh_channels,
     )
@@ -124,6 +129,7 @@ def _unjudged(
     by_meter: MeterEnergy | None,
     shipped: Shipped | None,
     of_farm: OfFarm,
+    on_host: StressorEntry | None,
     host_s: float | None,
     ssh_channels: int | None,
 ) -> tuple[Repetition, Seen]:
@@ -192,7 +198,7 @@ def _unjudged(
         board_kind=context.board_kind,
         board_model=context.board_model,
         emulated=context.emulated,
-        power_mode=context.power_mode,
+        power_mode=_power_mode(workload.stressor, context),
         task=workload.task,
         dataset=workload.dataset or _no_artefact(planned),
         model=workload.model or _no_artefact(planned),
@@ -238,6 +244,7 @@ def _unjudged(
         updates=shipped.updates if shipped is not None else [],
         quality=_quality(result),
         conditions=exit_record.conditions if exit_record else Conditions(),
+        stressor=_stressed(workload.stressor, exit_record, on_host),
         clock_offset=offset,
         sampler=_sampler(exit_record),
         check=result.check,
@@ -250,6 +257,27 @@ def _unjudged(
         prov=_provenance(job, context, result, exit_record),
     )
     return record, seen
+
+
+def _power_mode(asked: Stressor | None, context: BoardContext) -> str | None:
+    """Return the power mode that was asked for (if it did not hold the record is invalid), else the board's."""
+    return (
+        str(asked.params["mode"]) if asked is not None and asked.kind == "power-mode" else context.power_mode
+    )
+
+
+def _stressed(
+    asked: Stressor | None, exit_record: ExitRecord | None, on_host: StressorEntry | None
+) -> Stressed | None:
+    """Return what was put around a repetition and what held of it, as whoever applied it tells."""
+    if asked is None:
+        return None
+    entry = on_host or (exit_record.stressor if exit_record else None) or StressorEntry()
+    return Stressed(
+        **asked.as_dict(),
+        quiet_task=asked.quiet_task,
+        **{name: getattr(entry, name) for name in StressorEntry.model_fields},
+    )
 
 
 def _provenance(

@@ -463,6 +463,47 @@ class TextTraining:
 
 
 @dataclass(frozen=True, slots=True)
+class PairedRatio:
+    """Values over those of another cell in the same blocks: the ratio's estimate with its interval, alone."""
+
+    ratio: float
+    low: float
+    high: float
+    interval: str
+    confidence: float | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnderStress:
+    """A row under a stressor against its quiet row.
+
+    Attributes:
+        n_held: timed repetitions in which the stressor held to the end.
+        figures: what was read back of it, medians: ``load_cores``, ``held_b``, ``available_b``, ``max_freq_hz``, ...
+        outcomes: how its timed repetitions ended.
+        time: seconds over the quiet row's; of the repetitions that ended well.
+        memory: peak resident memory over the quiet row's.
+        host: seconds that the host spent on a repetition, over the quiet row's.
+        missing: why there is no ratio.
+    """
+
+    id: str
+    kind: str
+    params: Mapping[str, int | str]
+    quiet_task: str
+    n_held: int
+    figures: Mapping[str, float]
+    outcomes: Mapping[str, int]
+    time: PairedRatio | None
+    memory: PairedRatio | None
+    host: PairedRatio | None
+    quiet_wall_s: float | None
+    quiet_peak_rss_b: float | None
+    missing: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class CellNumbers:
     """All figures of a cell except its comparison with the baseline; ``..._missing`` says why a figure is None.
 
@@ -536,6 +577,7 @@ class MethodResult(CellNumbers):
         verdicts: by quantity (``time``, ``energy``, ``memory``, ``accuracy``).
         unequal_params: work in which it differs from the baseline; None without a baseline.
         at_budget: of what was trained on texts; None of all else.
+        under_stress: of what was measured under a stressor; None of all else.
     """
 
     baseline: str | None
@@ -547,6 +589,7 @@ class MethodResult(CellNumbers):
     unequal_params: list[str] | None = field(metadata=OMIT_NONE)
     to_quality: ToTarget | NoTarget
     at_budget: Budgets | None = field(metadata=OMIT_NONE)
+    under_stress: UnderStress | None = field(metadata=OMIT_NONE)
 
     def judged(self, quantity: str) -> Verdict | None:
         """Return the verdict on a quantity; None where it was not compared."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import pandas as pd
 
@@ -46,13 +46,23 @@ def usable(table: pd.DataFrame) -> pd.DataFrame:
     return kept.drop_duplicates([*CELL, "block"], keep="last")
 
 
-def pairs(baseline: pd.DataFrame, candidate: pd.DataFrame, column: str = "wall_s") -> pd.DataFrame:
+def pairs(
+    baseline: pd.DataFrame, candidate: pd.DataFrame, column: str = "wall_s", *, across: Collection[str] = ()
+) -> pd.DataFrame:
     """Pair the values of two cells by block: columns ``block``, ``baseline``, ``candidate``; blocks in order.
+
+    Args:
+        baseline: rows of one cell.
+        candidate: rows of the other.
+        column: whose values.
+        across: conditions that may differ, since the difference is what is asked for.
 
     Raises:
         ValueError: the two differ in board, task, engine build, device, threads, dtype or power mode.
     """
     for name in CONDITIONS:
+        if name in across:
+            continue
         values = set(baseline[name]) | set(candidate[name])
         if len(values) > 1:
             raise ValueError(f"never compared: {name} differs: {sorted(map(str, values))}")

@@ -19,6 +19,7 @@ MIN_SIGMA = 3.0
 MIN_QUANTA = 2.0
 
 NOT_BRACKETED = "no idle baselines lie around it; an energy repetition has them"
+STRESSED = "the idle baselines were measured quietly, without its stressor"
 
 
 def with_net(repetitions: Sequence[Repetition]) -> list[Repetition]:
@@ -44,6 +45,8 @@ def _joined(rep: Repetition, idle: Idle) -> Repetition:
         return rep
     if rep.role != "energy":
         energies = [_not_bracketed(energy) for energy in _energies(rep)]
+    elif rep.stressor is not None:
+        energies = [_without_net(energy, STRESSED) for energy in _energies(rep)]
     else:
         earlier, later = idle.get((rep.board_id, rep.block), {}), idle.get((rep.board_id, rep.block + 1), {})
         before = earlier[max(earlier)] if earlier else None
@@ -54,7 +57,11 @@ def _joined(rep: Repetition, idle: Idle) -> Repetition:
 
 
 def _not_bracketed(energy: Energy) -> Energy:
-    return energy if energy.net_j is not None else energy.model_copy(update={"net_reason": NOT_BRACKETED})
+    return _without_net(energy, NOT_BRACKETED)
+
+
+def _without_net(energy: Energy, reason: str) -> Energy:
+    return energy if energy.net_j is not None else energy.model_copy(update={"net_reason": reason})
 
 
 def _energies(rep: Repetition) -> list[Energy]:

@@ -1,4 +1,4 @@
-"""The agent's commands: ``payload.zip probe|lease|start|wait|harvest|update|clean|tune|untune|examine|trials|bundle``.
+"""The agent's commands: ``payload.zip probe|lease|start|wait|harvest|update|clean|tune|untune|stressors|examine|...``.
 
 Requests come on standard input, replies go to standard output, one protocol line each; see
 :mod:`tunebench.targets.agent.protocol`. Nothing heavy is imported before it is needed: each command is a process.
@@ -93,7 +93,13 @@ def _start(place: Workdir, _options: Dict[str, str]) -> None:
 
     job = _request("job")
     signal.alarm(SILENCE_S)  # bounds the wait for another agent's lock too
-    _reply(lifecycle.start(place, job))
+    if isinstance(job, dict) and job.get("stressor") is not None:
+        from tunebench.targets.agent.tuning.stressors import table
+
+        table.check(job["stressor"])
+        _reply(lifecycle.start(place, job, table.make))
+    else:
+        _reply(lifecycle.start(place, job))
 
 
 def _wait(place: Workdir, options: Dict[str, str]) -> None:
@@ -146,8 +152,15 @@ def _update(place: Workdir, options: Dict[str, str]) -> None:
 def _clean(place: Workdir, options: Dict[str, str]) -> None:
     from tunebench.targets.agent.job import lifecycle
 
+    rep_id, hold_s = _rep_id(options), _seconds(options, "hold-s", "0")
     signal.alarm(SILENCE_S)
-    lifecycle.clean(place, _rep_id(options), _seconds(options, "hold-s", "0"))
+    if os.path.exists(os.path.join(place.root, "undo.json")):
+        from tunebench.targets.agent.tuning.stressors import table
+
+        signal.alarm(TUNE_S)
+        lifecycle.clean(place, rep_id, hold_s, put_back=lambda: table.put_back(place, rep_id))
+    else:
+        lifecycle.clean(place, rep_id, hold_s)
     _reply({"cleaned": True})
 
 
@@ -214,6 +227,15 @@ def _untune(place: Workdir, _options: Dict[str, str]) -> None:
     request = _object("untune")
     signal.alarm(TUNE_S)
     _reply(apply.untune(place, request))
+
+
+def _stressors(place: Workdir, _options: Dict[str, str]) -> None:
+    """Tell which stressors this board cannot have: ``{"stressors": {"root", "stressors"}}`` -> ``{"absent": {...}}``."""
+    from tunebench.targets.agent.tuning.stressors import table
+
+    request = _object("stressors")
+    signal.alarm(TUNE_S)
+    _reply(table.absent(place, request))
 
 
 def _examine(place: Workdir, _options: Dict[str, str]) -> None:
@@ -291,6 +313,7 @@ _COMMANDS = {
     "lease": _lease,
     "tune": _tune,
     "untune": _untune,
+    "stressors": _stressors,
     "examine": _examine,
     "trials": _trials,
     "bundle": _bundle,

@@ -285,6 +285,28 @@ class Board(Connection):
         """
         return self._changes("untune", {"owner": owner.stored()}, "untuned")
 
+    def absent_stressors(self, stressors: Sequence[Mapping[str, Any]], owner: Owner) -> dict[str, str]:
+        """Ask which stressors this board cannot have; a power mode is switched to once, and back.
+
+        Args:
+            owner: as in the lease.
+            stressors: each as a job names it: ``id``, ``kind``, ``params``.
+
+        Returns:
+            id -> why not; those that it can have are not in it.
+        """
+        request = {
+            "root": self.spec.root,
+            "owner": owner.stored(),
+            "stressors": [dict(stressor) for stressor in stressors],
+        }
+        with self._agent("stressors") as duplex:
+            duplex.send_message({"stressors": request})
+            reasons = self._answer(duplex, self.spec.timeouts.command_s + TUNE_S).get("absent")
+        if not isinstance(reasons, dict) or not all(isinstance(reason, str) for reason in reasons.values()):
+            raise ReplyError(f"{self.spec.id}: stressors: {str(reasons)[:200]}")
+        return {str(ident): reason[:500] for ident, reason in reasons.items()}
+
     def examine(self, wanted: Mapping[str, Any]) -> Examination:
         """Ask what the account may do on the board, including what ``[board.tuning]`` needs.
 

@@ -16,7 +16,7 @@ from tests.extension.recipes import ROOT, added, applied, recipes
 pytestmark = pytest.mark.slow
 
 FOLDERS = ("harness", "reports", "targets", "workloads", "tunebench")
-KINDS = ("A method", "A network", "A kind of board, and its models", "A check of a verdict")
+KINDS = ("A method", "A network", "A kind of board, and its models", "A check of a verdict", "A stressor")
 BOARD = """
 from pathlib import Path
 from tunebench.harness.config.inventory import load_inventory
@@ -29,6 +29,18 @@ from tunebench.harness.record.validity.evidence import Evidence
 from tunebench.harness.record.validity.judge import judge
 for window_s in (0.0005, 1.0, None):
     print([reason.code for reason in judge(Evidence("linux", False, "ok", None, window_s))[1]])
+"""
+STRESSOR = """
+import sys
+from tunebench.harness.config.suite_stress import kinds
+from tunebench.targets.agent.tuning.stressors.kind import Place
+from tunebench.targets.agent.tuning.stressors.table import find_kind
+from tunebench.targets.agent.workdir import Workdir
+kind, place = find_kind("held-disk"), Place("/", Workdir(sys.argv[1]), job_dir=sys.argv[1])
+held = kind.make({"mib": 1}, place)
+print("held-disk" in kinds(), kind.absent({"mib": 1}, place), held.apply()["held_b"] >= 1 << 20)
+held.remove()
+print(kind.absent({"mib": 1 << 40}, place))
 """
 
 
@@ -73,6 +85,11 @@ def test_each_recipe_takes_one_file_at_most_and_one_line():
         "A kind of board, and its models": (["targets/boards/beagle.py"], "targets/boards/__init__.py", 1),
         # A check's function stands beside its row: no file of its own.
         "A check of a verdict": ([], "harness/record/validity/checks.py", 8),
+        "A stressor": (
+            ["targets/agent/tuning/stressors/held_disk.py"],
+            "targets/agent/tuning/stressors/table.py",
+            1,
+        ),
     }
 
 
@@ -96,3 +113,10 @@ def test_the_kind_of_board_is_taken_by_an_inventory_and_its_model_is_recognised(
 
 def test_the_check_objects_to_what_it_is_for_and_to_nothing_else(tree):
     assert run(tree, "-c", CHECK).splitlines() == ["['short']", "[]", "['no-window']"]
+
+
+def test_the_stressor_is_a_kind_of_suites_and_really_holds(tree, tmp_path):
+    first, second = run(tree, "-c", STRESSOR, str(tmp_path)).splitlines()
+    assert first == "True None True"
+    assert second.endswith("MiB of its disk are free")
+    assert list(tmp_path.iterdir()) == []

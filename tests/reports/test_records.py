@@ -95,7 +95,7 @@ def test_every_role_survives_its_line(make_record, role):
     other = energy.model_copy(update={"scope": "module", "source": "ina3221"})
     rep = make_record(role=role, energy=energy, energy_other=[other], repeats=4, repeats_s=[3.0] * 4)
     assert Repetition.model_validate_json(rep.to_line()) == rep
-    assert json.loads(rep.to_line())["schema"] == "tunebench.rep/1.3"
+    assert json.loads(rep.to_line())["schema"] == "tunebench.rep/1.4"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

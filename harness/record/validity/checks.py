@@ -54,6 +54,16 @@ def _contested(evidence: Evidence) -> list[Objection]:
     return [Objection("invalid", evidence.contested)] if evidence.contested else []
 
 
+def _stressor(evidence: Evidence) -> list[Objection]:
+    """Object to a stressor that did not hold: what was measured is neither the quiet row nor the stressed one."""
+    stressor = evidence.stressor
+    if stressor is None or stressor.held or evidence.outcome != "ok":
+        return []
+    return [
+        Objection("invalid", f"stressor {stressor.id}: {stressor.reason or 'the board says nothing of it'}")
+    ]
+
+
 def _swap(evidence: Evidence) -> list[Objection]:
     """Object to pages that were swapped while it ran."""
     pages = sum(max(0, evidence.grown(name) or 0) for name in ("pswpin", "pswpout"))
@@ -166,10 +176,18 @@ CHECKS: tuple[Check, ...] = (
         _contested,
     ),
     Check(
+        "stressor",
+        "what the suite puts around the fine-tuning (`stressors`), read back when the workload has ended",
+        "invalid",
+        "it was not applied, did not hold to the end, or could not be removed",
+        "a row under a stressor stands for that stressor (docs/robustness.md)",
+        _stressor,
+    ),
+    Check(
         "swapped",
         "pswpin, pswpout of /proc/vmstat",
         "invalid",
-        "any page between start and end",
+        "any page between start and end. Stressor `low-memory`: degraded, it is what is looked for",
         "SD cards are thousands of times slower than memory (proc_vmstat(5))",
         _swap,
     ),

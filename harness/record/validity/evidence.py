@@ -8,7 +8,7 @@ from typing import Literal
 
 from tunebench.harness.planning import limits
 from tunebench.harness.record.harvest import ExitRecord
-from tunebench.reports.records import ClockOffset, Repetition, Seen
+from tunebench.reports.records import ClockOffset, Repetition, Seen, Stressed
 
 Level = Literal["degraded", "invalid"]
 
@@ -31,6 +31,7 @@ class Evidence:
         window_missing: why there is no window, where that is known.
         tuning_faults: why the board is not as ``[board.tuning]`` asks for it, or as an earlier run found it.
         contested: who else had the board's place in its farm by the end of the repetition.
+        stressor: what the suite put around it; None where it was measured quietly.
     """
 
     board_kind: str
@@ -52,6 +53,7 @@ class Evidence:
     window_missing: str | None = None
     tuning_faults: Sequence[str] = ()
     contested: str | None = None
+    stressor: Stressed | None = None
 
     @property
     def own_machine(self) -> bool:
@@ -123,6 +125,7 @@ def evidence_of(
         window_missing=seen.window_missing,
         tuning_faults=seen.tuning_faults,
         contested=seen.contested,
+        stressor=record.stressor,
     )
 
 

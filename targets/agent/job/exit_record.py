@@ -43,6 +43,7 @@ class Record:
         self._warnings: List[Dict[str, str]] = list(self._found.get("warnings") or [])
         self._watchdog: Optional[Dict[str, Any]] = None
         self._pulses: Dict[str, Any] = {}
+        self._stressor: Optional[Dict[str, Any]] = None
         self.missing: Dict[str, str] = {}
         self.outcome = "lost"
         self.reason: Optional[str] = None
@@ -60,6 +61,11 @@ class Record:
         self.reason = "cannot start %s: %s%s" % (program, error, "; " + reason if reason else "")
         with open(os.path.join(self._dir, "log.txt"), "a", encoding="utf-8") as file:
             file.write(self.reason + "\n")
+
+    def not_stressed(self, reason: str) -> None:
+        """Record that the workload was not started: what the suite puts around it could not be had."""
+        self.outcome = "failed"
+        self.reason = "stressor %s: %s" % ((self._job.get("stressor") or {}).get("id"), reason)
 
     def ended(
         self,
@@ -173,6 +179,10 @@ class Record:
         """Take over a load pattern that was emitted ``before`` or ``after`` the workload."""
         self._pulses[when] = report
 
+    def stressed(self, entry: Optional[Dict[str, Any]]) -> None:
+        """Take over what became of the stressor; ``None``: there was none."""
+        self._stressor = entry
+
     def warn(self, code: str, message: str) -> None:
         """Add a warning."""
         self._warnings.append({"code": code, "message": message})
@@ -206,6 +216,7 @@ class Record:
             "counters": {"before": self._before, "during": self._during, "after": self._after},
             "watchdog": self._watchdog,
             "pulses": self._pulses or None,
+            "stressor": self._stressor,
             "lease_taken_over_from": self._found.get("lease_taken_over_from"),
             "warnings": self._warnings,
             "files": digests,

@@ -13,6 +13,8 @@ from typing import Any, Callable, Dict, Optional
 
 from tunebench.targets.agent import lease, workdir
 from tunebench.targets.agent.job.state import LOCK, is_supervised, running, state
+from tunebench.targets.agent.job.stress import MakeStressor
+from tunebench.targets.agent.job.stress import none as no_stressor
 from tunebench.targets.agent.linux import processes
 from tunebench.targets.agent.protocol import JOB_SCHEMA, ProtocolError, check_rep_id, check_schema
 from tunebench.targets.agent.workdir import AgentError, Workdir
@@ -43,7 +45,7 @@ def check(job: Any) -> Dict[str, Any]:
     _expect(isinstance(job["owner"].get("token"), str), "owner.token", "a string")
     hold_s = job.get("hold_s", 0)
     _expect(isinstance(hold_s, (int, float)) and hold_s >= 0, "hold_s", "seconds, 0 or more")
-    for field in ("env", "unpack", "sampling", "gates", "watchdog", "pulses"):
+    for field in ("env", "unpack", "sampling", "gates", "watchdog", "pulses", "stressor"):
         _expect(isinstance(job.get(field, {}), dict), field, "an object")
     for name, value in job.get("env", {}).items():
         _expect(isinstance(value, str), "env.%s" % name, "a string")
@@ -66,8 +68,11 @@ def _expect(ok: object, field: str, wanted: str) -> None:
         raise AgentError("job", "job field %r: expected %s" % (field, wanted))
 
 
-def start(place: Workdir, job: Dict[str, Any]) -> Dict[str, Any]:
+def start(place: Workdir, job: Dict[str, Any], make_stressor: MakeStressor = no_stressor) -> Dict[str, Any]:
     """Start a job, unless it was started before: a repetition is never run twice.
+
+    Args:
+        make_stressor: what makes the stressor that a job asks for.
 
     Returns:
         the reply: ``started``, ``state``, ``conditions``, ``warnings``.
@@ -107,7 +112,7 @@ def start(place: Workdir, job: Dict[str, Any]) -> Dict[str, Any]:
             "lease_taken_over_from": origin,
         }
         lock = _create(job_dir, dict(job, found=start_record), paths)
-        supervisor.detach(job_dir, lock)
+        supervisor.detach(job_dir, lock, make_stressor)
     return {
         "started": True,
         "state": "running",
@@ -193,10 +198,17 @@ def _create(job_dir: str, job: Dict[str, Any], paths: Dict[str, str]) -> int:
     return lock
 
 
-def clean(place: Workdir, rep_id: str, hold_s: float = 0.0, grace_s: float = 10.0) -> None:
+def clean(
+    place: Workdir,
+    rep_id: str,
+    hold_s: float = 0.0,
+    grace_s: float = 10.0,
+    put_back: Callable[[], object] = lambda: None,
+) -> None:
     """End what is left of a job and remove its folder; does nothing if all is gone.
 
     Args:
+        put_back: undoes what a stressor has set whose supervisor was killed; called while the board is still ours.
         hold_s: for how long its owner keeps the board; 0 gives the lease up.
         grace_s: from SIGTERM to SIGKILL.
     """
@@ -206,6 +218,7 @@ def clean(place: Workdir, rep_id: str, hold_s: float = 0.0, grace_s: float = 10.
         if processes.kill_all(job_dir):
             raise AgentError("workdir", "processes of %s do not die" % rep_id)
     with place.locked():
+        put_back()
         if os.path.isdir(job_dir):
             try:
                 shutil.rmtree(job_dir)

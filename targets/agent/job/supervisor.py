@@ -5,7 +5,6 @@ sample and for the deadline, whichever comes first. The supervisor samples at lo
 at the normal one, in a group of its own, and is the kernel's first choice when memory runs out.
 """
 
-import ctypes
 import os
 import select
 import signal
@@ -17,6 +16,8 @@ from tunebench.targets.agent.job import env_wrapper, exit_record, pulses
 from tunebench.targets.agent.job.journal import Journal
 from tunebench.targets.agent.job.log import Capture
 from tunebench.targets.agent.job.sampler import Sampler
+from tunebench.targets.agent.job.stress import MakeStressor, Stress
+from tunebench.targets.agent.job.stress import none as no_stressor
 from tunebench.targets.agent.job.watchdog import Watchdog
 from tunebench.targets.agent.linux import detached, perf_events, processes
 from tunebench.targets.agent.protocol import monotonic_ns
@@ -29,29 +30,33 @@ SPAWNED = "spawned.json"
 #: From SIGTERM to SIGKILL.
 GRACE_S = 2.0
 _NICE = 10
-_OOM_SCORE_ADJ = "500"
-_PR_SET_PDEATHSIG = 1
+#: The most that there is: a process that holds memory for a stressor must not go first.
+_OOM_SCORE_ADJ = "1000"
 
 
-def detach(job_dir: str, lock: int) -> None:
+def detach(job_dir: str, lock: int, make_stressor: MakeStressor = no_stressor) -> None:
     """Start the supervisor of a job in a process of its own, and return.
 
     Args:
         job_dir: the job's folder, with ``job.json``.
         lock: descriptor of the job's lock, held; the supervisor inherits it, and it ends with it.
+        make_stressor: what makes the stressor that the job asks for.
     """
-    detached.start(lambda: Supervisor(job_dir).run(), lock, os.path.join(job_dir, "supervisor.txt"))
+    detached.start(
+        lambda: Supervisor(job_dir, make_stressor).run(), lock, os.path.join(job_dir, "supervisor.txt")
+    )
 
 
 class Supervisor:
     """One run of one job."""
 
-    def __init__(self, job_dir: str) -> None:
+    def __init__(self, job_dir: str, make_stressor: MakeStressor) -> None:
         job = workdir.read_json(os.path.join(job_dir, "job.json"))
         if job is None:
             raise ValueError("job.json is not readable")
         self._dir = job_dir
         self._job = job
+        self._stress = Stress(job.get("stressor"), make_stressor(job, job_dir))
         self._journal = Journal(os.path.join(job_dir, "journal.jsonl"))
         self._stop_reason: Optional[str] = None
         self._shut_down = False
@@ -62,18 +67,25 @@ class Supervisor:
         """Run the workload to its end and write the exit record."""
         workdir.write_json(os.path.join(self._dir, "supervisor.json"), {"pid": os.getpid()})
         wake = self._catch_signals()
-        record = exit_record.Record(self._job, self._dir)
         self._journal.write("supervised", pid=os.getpid(), boot_id=workdir.boot_id())
         self._journal.sync()  # so that a board that lost its power can say so
         origin = self._job.get("found", {}).get("lease_taken_over_from")
         if origin:
             self._journal.write("lease-taken-over", taken_over_from=origin)
+        # The record begins with the board as the workload finds it.
+        why_unstressed = self._stress.begin()
+        record = exit_record.Record(self._job, self._dir)
+        if why_unstressed is not None:
+            record.not_stressed(why_unstressed)
+            self._finish(record, None)
+            return
         self._pulse("before", record)
         reader, writer = os.pipe()
         capture = Capture(os.path.join(self._dir, "log.txt"), reader)
         workload = self._spawn(writer, record)
         os.close(writer)
         if workload is None:
+            self._stress.remove()
             capture.close()
             self._finish(record, None)
             return
@@ -87,6 +99,8 @@ class Supervisor:
             workload.returncode, self._deadline_hit, self._stop_reason, self._shut_down, workload.pid
         )
         self._journal.write("ended", returncode=workload.returncode)
+        self._stress.verify()
+        self._stress.remove()
         if processes.kill_all(self._dir):
             record.warn("leftover", "processes of the workload did not die")
         capture.drain(1 << 26)
@@ -100,6 +114,7 @@ class Supervisor:
         self._finish(record, workload.returncode)
 
     def _finish(self, record: "exit_record.Record", returncode: Optional[int]) -> None:
+        record.stressed(self._stress.entry())
         self._journal.write("done", outcome=record.outcome, returncode=returncode)
         self._journal.close()
         workdir.write_json(os.path.join(self._dir, "exit.json"), record.finish(), durable=True)
@@ -217,17 +232,13 @@ class Supervisor:
 
 def _before_exec(counters: perf_events.Handover) -> Callable[[], None]:
     """Prepare the child between fork and exec; all that could fail is loaded before."""
-    try:
-        prctl: Any = ctypes.CDLL(None).prctl
-    except (OSError, AttributeError):
-        prctl = None
+    die_with_parent = processes.dying_with_parent()
 
     def prepare() -> None:
         signal.set_wakeup_fd(-1)
         for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGALRM):
             signal.signal(signum, signal.SIG_DFL)
-        if prctl is not None:
-            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # no orphan that runs without a deadline
+        die_with_parent()  # no orphan that runs without a deadline
         try:
             with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
                 file.write(_OOM_SCORE_ADJ)

@@ -3,12 +3,15 @@
 A process that left its group or session is still found, and a reused process id is not mistaken.
 """
 
+import ctypes
 import os
 import signal
 import time
-from typing import List
+from typing import Any, Callable, List
 
 JOB_VARIABLE = "TUNEBENCH_JOB"
+#: prctl(2)
+_PR_SET_PDEATHSIG = 1
 
 
 def expanded(argv: List[str]) -> List[str]:
@@ -31,6 +34,15 @@ def of_job(job_dir: str, proc: str = "/proc") -> List[int]:
         if wanted in environment.split(b"\0"):
             pids.append(int(name))
     return pids
+
+
+def dying_with_parent() -> Callable[[], None]:
+    """Return what lets a child, between fork and exec, die with its parent; all that could fail is loaded before."""
+    try:
+        prctl: Any = ctypes.CDLL(None).prctl
+    except (OSError, AttributeError):
+        return lambda: None
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def kill_all(job_dir: str, timeout_s: float = 5.0) -> int:

@@ -1,1 +1,1 @@
-"""Reversible changes of a board: governor, clocks, power mode; their undo list outlives whoever made them."""
+"""Reversible changes of a board: governor, clocks, power mode, stressors; their undo list outlives whoever made them."""

@@ -36,9 +36,8 @@ def tune(place: Workdir, request: Dict[str, Any], make: MakeSystem = System) -> 
     system = make(root)
     with place.locked():
         _guard(place, owner)
-        undo = UndoList(place)
         asked = [operation for operation in OPERATIONS if operation.asked(wanted)]
-        return {"tuned": [_set(operation, system, wanted, undo, owner) for operation in asked]}
+        return {"tuned": [set_one(place, operation, system, wanted, owner) for operation in asked]}
 
 
 def _checked(request: Dict[str, Any]) -> Any:
@@ -67,9 +66,15 @@ def _token_of(place: Workdir, rep_id: str) -> Any:
     return (job.get("owner") or {}).get("token")
 
 
-def _set(
-    operation: Operation, system: System, wanted: Dict[str, Any], undo: UndoList, owner: Dict[str, Any]
+def set_one(
+    place: Workdir, operation: Operation, system: System, wanted: Dict[str, Any], owner: Dict[str, Any]
 ) -> Dict[str, Any]:
+    """Make one change and read it back; call it with the working directory's lock. Returns a row as :func:`tune` does.
+
+    Args:
+        owner: whose change it is; with ``rep_id`` it is a repetition's own, which :func:`undo_of` puts back.
+    """
+    undo = UndoList(place)
     look = operation.look(system, wanted)
     row = _row(operation, look)
     if look.state == ALREADY:
@@ -148,6 +153,17 @@ def untune(place: Workdir, request: Dict[str, Any], make: MakeSystem = System) -
         }
 
 
+def undo_of(place: Workdir, rep_id: str, make: MakeSystem = System) -> List[str]:
+    """Put back what was set for one repetition, last change first; return what could not be put back, and why.
+
+    Call it with the working directory's lock. What the run itself has set stays.
+    """
+    undo = UndoList(place)
+    mine = [entry for entry in reversed(undo.entries) if entry["owner"].get("rep_id") == rep_id]
+    rows = [_restore(entry, undo, make) for entry in mine]
+    return ["%s: %s" % (row["op"], row["reason"]) for row in rows if row["state"] == "failed"]
+
+
 def _restore(entry: Dict[str, Any], undo: UndoList, make: MakeSystem) -> Dict[str, Any]:
     items = items_of(entry)
     row = {
@@ -189,10 +205,11 @@ def possible(system: System, wanted: Dict[str, Any]) -> List[Dict[str, Any]]:
         asked), ``how`` (``direct``, ``sudo``, or ``None``: not permitted) and ``commands`` (argument lists that
         sudoers would have to allow).
     """
-    return [_possible(operation, system, wanted) for operation in OPERATIONS]
+    return [possible_one(operation, system, wanted) for operation in OPERATIONS]
 
 
-def _possible(operation: Operation, system: System, wanted: Dict[str, Any]) -> Dict[str, Any]:
+def possible_one(operation: Operation, system: System, wanted: Dict[str, Any]) -> Dict[str, Any]:
+    """Return what one operation could do here: a row of :func:`possible`."""
     commands = operation.commands(system, wanted)
     files = operation.writes(system, wanted)
     # What runs a program is only set with privileges; a simulated board's programs answer everybody.

@@ -59,13 +59,13 @@ class Frequency(Operation):
     """``freq_khz`` pins minimum and maximum (a number, or ``"max"``); ``min_freq_khz``, ``max_freq_khz`` set one."""
 
     name = "frequency"
-    keys = ("freq_khz", "min_freq_khz", "max_freq_khz")
+    keys: Sequence[str] = ("freq_khz", "min_freq_khz", "max_freq_khz")
     absent = _NONE
 
     def look(self, system: System, wanted: Dict[str, Any]) -> Look:
         items: List[Item] = []
         for policy in system.find(POLICIES):
-            policy_look = self._look_at(system, policy, wanted)
+            policy_look = self.look_at(system, policy, wanted)
             if policy_look.state == UNAVAILABLE:
                 return policy_look
             items += policy_look.items
@@ -73,7 +73,8 @@ class Frequency(Operation):
             return Look(UNAVAILABLE, self.absent)
         return Look(CHANGE if any(item.before != item.after for item in items) else ALREADY, None, items)
 
-    def _look_at(self, system: System, policy: str, wanted: Dict[str, Any]) -> Look:
+    def look_at(self, system: System, policy: str, wanted: Dict[str, Any]) -> Look:
+        """Look at one cluster: its two limits, as they are and as they are wanted."""
         low_name, high_name = policy + "/scaling_min_freq", policy + "/scaling_max_freq"
         low, high = number(system, low_name), number(system, high_name)
         if low is None or high is None:
@@ -83,7 +84,7 @@ class Frequency(Operation):
             number(system, policy + "/cpuinfo_max_freq"),
         )
         new_low, new_high = _limits(wanted, low, high, most)
-        offered = sorted(int(word) for word in _words(system, policy + "/scaling_available_frequencies"))
+        offered = offered_khz(system, policy)
         for value in sorted({new_low, new_high} - {low, high}):
             if offered and value not in offered:
                 return Look(
@@ -125,8 +126,10 @@ def number(system: System, name: str) -> Optional[int]:
     return int(text) if text is not None and text.isdigit() else None
 
 
-def _words(system: System, name: str) -> List[str]:
-    return [word for word in (system.read(name) or "").split() if word.isdigit()]
+def offered_khz(system: System, policy: str) -> List[int]:
+    """Return the steps that a cluster offers, lowest first; empty where it lists none."""
+    words = (system.read(policy + "/scaling_available_frequencies") or "").split()
+    return sorted(int(word) for word in words if word.isdigit())
 
 
 def _limits(wanted: Dict[str, Any], low: int, high: int, most: Optional[int]) -> List[int]:

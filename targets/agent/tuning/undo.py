@@ -5,7 +5,7 @@ item ``[where, before, after]``. Whoever finds it, the run that wrote it or a la
 """
 
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from tunebench.targets.agent import workdir
 from tunebench.targets.agent.tuning.operation import Item, Operation
@@ -44,12 +44,10 @@ class UndoList:
                 )
             self.entries = entries
 
-    def find(self, operation: Operation, root: str) -> Optional[Dict[str, Any]]:
-        """Return the entry of an operation on one tree."""
-        key = (operation.name, os.path.realpath(root))
-        return next(
-            (entry for entry in self.entries if (entry["op"], os.path.realpath(entry["root"])) == key), None
-        )
+    def find(self, operation: Operation, root: str, rep_id: Optional[str] = None) -> Optional[Dict[str, Any]]:
+        """Return the entry of an operation on one tree; a repetition's own lies upon that of the run."""
+        key = (operation.name, os.path.realpath(root), rep_id)
+        return next((entry for entry in self.entries if _key(entry) == key), None)
 
     def add(
         self, operation: Operation, root: str, items: List[Item], owner: Dict[str, Any]
@@ -58,7 +56,7 @@ class UndoList:
 
         What an older entry, not yet undone, says of the state before stays: that is what is to be put back.
         """
-        old = self.find(operation, root)
+        old = self.find(operation, root, owner.get("rep_id"))
         first = {item[0]: item[1] for item in old["items"]} if old is not None else {}
         if old is not None:
             self.entries.remove(old)
@@ -85,6 +83,10 @@ class UndoList:
         elif os.path.exists(self._path):
             os.remove(self._path)
             workdir.sync_folder(self._path)
+
+
+def _key(entry: Dict[str, Any]) -> Tuple[str, str, Optional[str]]:
+    return entry["op"], os.path.realpath(entry["root"]), entry["owner"].get("rep_id")
 
 
 def _valid(entry: Any) -> bool:

@@ -98,7 +98,7 @@ def test_a_newer_minor_version_is_read_and_its_new_fields_ignored(open_run):
 
 def test_a_newer_major_version_is_refused_by_name(open_run):
     rows = lines(open_run)
-    rows[0] = rows[0].replace("tunebench.rep/1.3", "tunebench.rep/2")
+    rows[0] = rows[0].replace("tunebench.rep/1.4", "tunebench.rep/2")
     (open_run / "reps.jsonl").write_text("".join(rows))
     assert "schema 'tunebench.rep/2'" in RunReader(open_run).warnings[0]
     plan = json.loads((open_run / "plan.json").read_text())

@@ -10,7 +10,7 @@ from tunebench.harness.record.harvest import ExitRecord
 from tunebench.harness.record.validity.checks import CHECKS
 from tunebench.harness.record.validity.evidence import Evidence
 from tunebench.harness.record.validity.judge import judge
-from tunebench.reports.records import ClockOffset
+from tunebench.reports.records import ClockOffset, Stressed
 from tunebench.targets.agent.health.counters import COOLING, OVER_CURRENT
 
 S = 1_000_000_000
@@ -46,6 +46,13 @@ GOOD = Evidence(
         (4.0, ClockOffset(offset_s=5.0005, bound_s=0.001)),
     ],
     freq_median_hz=1.5e9,
+)
+
+
+#: Stressors that held: memory is short on purpose under the first, swapping is what it is for.
+TIGHT, BUSY = (
+    Stressed(id=kind, kind=kind, quiet_task="digits/mlp", held=True)
+    for kind in ("low-memory", "background-load")
 )
 
 
@@ -103,6 +110,9 @@ FIRES = [
     (replace(GOOD, emulated=True), "emulated", "degraded"),
     (replace(GOOD, board_kind="loopback", root="/tmp/tree"), "simulated", "degraded"),
     (with_counters({"pswpin": 5}, {"pswpin": 9}), "swapped", "invalid"),
+    (replace(with_counters({"pswpin": 5}, {"pswpin": 9}), stressor=TIGHT), "swapped", "degraded"),
+    (replace(with_counters({"pswpin": 5}, {"pswpin": 9}), stressor=BUSY), "swapped", "invalid"),
+    (replace(GOOD, stressor=TIGHT.model_copy(update={"held": False})), "stressor", "invalid"),
     (with_counters({"oom_kill": 1}, {"oom_kill": 2}), "oom-elsewhere", "degraded"),
     (with_counters({"throttled": 0}, {"throttled": 0x50000}), "throttled", "invalid"),
     (with_counters({"throttled": 0}, {"throttled": 0x4}), "throttled", "invalid"),
