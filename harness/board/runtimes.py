@@ -32,5 +32,5 @@ def without_runtime(
     return (
         f"runtime {runtime!r} needs the package {missing[0]}, which interpreter {name!r} does not have; `tunebench setup "
         f"BOARD --runtime {runtime}` brings it into an environment of its own, or on the board: {python} -m pip install "
-        f"{' '.join([about.install, *about.needs])}"
+        f"{' '.join([about.install, *about.packages[1:]])}"
     )

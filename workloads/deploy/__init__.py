@@ -25,7 +25,7 @@ class BoardRuntime(NamedTuple):
 
     Attributes:
         module: below this package; empty: nothing runs it here, see ``nowhere``.
-        packages: by import name; each must be there.
+        packages: by import name, its own first; each must be there, and the others have that name on PyPI, too.
         install: what ``pip install`` is told.
         numbers: forms of numbers that it runs, see :class:`tunebench.workloads.compress.state.Numbers`.
         note: what else a reader must know.

@@ -109,8 +109,12 @@ def test_a_method_whose_a_is_frozen_has_no_rate_of_b_over_it(tmp_path):
 _OTHER = Training("adamw", "cosine", 1.0, 0.1, "reestimated", "trained", 4.0, 2)
 
 
-def _model_of(engine: str) -> str:
-    return "shape:minilm-l6" if ENGINES[engine].text else "mlp"
+def _subject(engine: str) -> tuple[str, str, str]:
+    """Return a model, a data set and a method with adapters that an engine runs."""
+    entry = ENGINES[engine]
+    if entry.text:
+        return "shape:minilm-l6", "spam-mail", "lora-all"
+    return ("mlp", "digits", "lora-all") if "mlp" in entry.models else ("resnet-small", "mnist", "lora-last")
 
 
 @pytest.mark.parametrize("engine", sorted(ENGINES))
@@ -119,15 +123,15 @@ def test_an_engine_takes_the_keys_that_it_honours_and_refuses_all_others_by_name
     value = getattr(_OTHER, key)
     assert value != getattr(PLAIN, key)
     written = f'"{value}"' if isinstance(value, str) else value
-    keys = f'engine = "{engine}"\nmethods = ["lora-all"]\n{key} = {written}'
-    model = _model_of(engine)
+    model, dataset, method = _subject(engine)
+    keys = f'engine = "{engine}"\nmethods = ["{method}"]\n{key} = {written}'
     if key in ENGINES[engine].training:
-        assert _loaded(tmp_path, keys, model=model)["lora-all"].params[key] == value
+        assert _loaded(tmp_path, keys, model=model, dataset=dataset)[method].params[key] == value
     else:
         able = [
             name for name, entry in ENGINES.items() if key in entry.training and entry.runs(model, "cpu", 1)
         ]
-        assert _refused(tmp_path, keys, model=model).endswith(
+        assert _refused(tmp_path, keys, model=model, dataset=dataset).endswith(
             f"engine '{engine}' does not have {key} = {value!r}; engines that do: "
             + (", ".join(able) or "none of this version")
         )
@@ -166,8 +170,9 @@ def test_a_network_on_the_native_engine_keeps_its_trunk_frozen_or_is_refused_bef
 
 @pytest.mark.parametrize("engine", sorted(ENGINES))
 def test_alpha_is_settled_before_an_engine_sees_it(tmp_path, engine):
-    keys = f'engine = "{engine}"\nmethods = ["lora-all"]\nalpha = 8'
-    assert _loaded(tmp_path, keys, model=_model_of(engine))["lora-all"].params["alpha"] == 8.0
+    model, dataset, method = _subject(engine)
+    keys = f'engine = "{engine}"\nmethods = ["{method}"]\nalpha = 8'
+    assert _loaded(tmp_path, keys, model=model, dataset=dataset)[method].params["alpha"] == 8.0
 
 
 def test_a_method_of_ones_own_gets_scale_and_refuses_what_nobody_would_see_it_ignore(tmp_path):
