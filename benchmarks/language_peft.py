@@ -1,4 +1,6 @@
-"""LoRA on a transformer by hand, with plain transformers and peft, timed beside ours: ``python -m benchmarks.language_peft``.
+"""LoRA on a transformer by hand, with plain transformers and peft, timed beside ours.
+
+``python -m benchmarks.language_peft [--pairs 30] [--batch 16] [--seq-len 96] [--json]``
 
 The same row: weights, adapter starts, batches (padded to their longest text, as Hugging Face's collators do), cut, AdamW
 with gradients clipped, no dropout, one thread. Both do every batch, by turns first and second, so that a neighbour's load
