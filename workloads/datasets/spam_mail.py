@@ -104,10 +104,10 @@ def _groups(store: Store) -> tuple[dict[str, list[_Mail]], dict[str, Any]]:
     """Return group -> its mails (text, class) in order, without repeated bodies; and what the meta says of the source."""
     file = store.find(FILE)
     if file is not None:
-        groups, origin = _distinct(_of_file(file.path)), {}
+        groups = _distinct(_of_file(file.path))
         if missing := {"easy-ham-1", "spam-1", *FINETUNE} - set(groups):
             raise FILE.damaged(file.path, f"no mails of group {sorted(missing)[0]}")
-        return groups, origin
+        return groups, {}
     sources = spam_archives.ARCHIVES.values()
     if not store.download and any(store.find(source) is None for source in sources):
         raise store.missing(FILE, fetchable=True)
