@@ -9,6 +9,7 @@ import pytest
 
 from tunebench.harness.config.suite import load_suite
 from tunebench.harness.study import protocol
+from tunebench.reports.stats.non_inferiority import judge_non_inferiority, points_apart
 
 KEPT = Path(__file__).parents[3] / "benchmarks" / "skip2_mails"
 LORA, SKIP, LONGER = "lora-all", "skip2-lora", "skip2-lora-long"
@@ -59,3 +60,16 @@ def test_candidate_margin_and_bases_stand_in_the_suite_and_all_rows_have_the_mai
     for row in rows().values():
         assert {key: row.params[key] for key in protocol.TRACKS["main"]} == protocol.TRACKS["main"]
         assert (row.dtype, row.params["seq_len"], row.params["batch"]) == ("bfloat16", 32, 8)
+
+
+def test_what_the_page_claims_follows_from_the_kept_scores_at_the_suites_margin():
+    header = load_suite("skip2-mails").header
+    scores: dict[str, dict[int, float]] = {}
+    for key, (_, after, _) in json.loads((KEPT / "quality.json").read_text(encoding="utf-8")).items():
+        _, label, block = key.split(" | ")
+        scores.setdefault(label, {})[int(block)] = after
+    theirs, mine = scores[header.baseline], scores[header.candidate]
+    assert len(theirs) == len(mine) == header.bases
+    apart = points_apart(theirs, mine)
+    assert (apart.shift, apart.low, apart.high) == pytest.approx((-1.93, -2.27, 2.40), abs=0.006)
+    assert judge_non_inferiority(theirs, mine, header.margin).verdict == "OPEN"
