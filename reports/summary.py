@@ -144,7 +144,9 @@ def _row(
             quality_target(base, reader.plan_view.suite.quality_target, delta["accuracy"]),
             delta["time"],
         ),
-        at_budget=at_budgets(cell, [other for other in groups if _same_task(other, cell)])
+        at_budget=at_budgets(
+            cell, [other for other in groups if _same_task(other, cell)], reader.plan_view.suite.budgets
+        )
         if figures.texts is not None
         else None,
         under_stress=under_stress(cell, groups, delta["time"]),

@@ -306,6 +306,7 @@ class Suite:
                 if self.header.quality_target is not None
                 else {}
             ),
+            **({"budgets": self.header.budgets.given} if self.header.budgets.given else {}),
             # Only where it is asked for: plans without keep their hashes.
             **(
                 {

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from tunebench.harness.config.suite_budgets import BudgetsTable
 from tunebench.harness.config.suite_compress import (
     CompressTable,
     TransformEntry,
@@ -110,6 +111,10 @@ class Header(_Strict):
         gt=0,
         le=1,
         description="of time and energy to quality; default: where the baseline ends",
+    )
+    budgets: BudgetsTable = Field(
+        default_factory=BudgetsTable,
+        description="texts: budgets that the best quality is told at; default: rounded up from what methods take",
     )
     ship: list[str] = Field(
         default_factory=list,

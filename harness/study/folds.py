@@ -5,7 +5,7 @@ stay together. Rows are windows of recordings, one person's or machine's after a
 these: of them a fold holds the same part, in time, of every stretch of one class. A long stretch is not all alike (the
 fan's classes run through three speeds): it is cut in several blocks, and the folds take them in turn. Where a part would
 lack a class, the samples of each class are cut in their order. Rows that touch a held-out one are in neither part:
-neighbours overlap.
+neighbours overlap. Texts are cut as rows are: those of one thread or campaign lie beside one another.
 """
 
 from __future__ import annotations
@@ -19,10 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from tunebench.workloads import artefact
-from tunebench.workloads.models.graph import ROWS
+from tunebench.workloads.models.graph import LANGUAGE, ROWS, TEXT
 
 _LITTLE_ENDIAN = {"uint8": "|u1", "int32": "<i4", "float32": "<f4"}
 _POOL = "finetune_"
+#: Tokens of each text.
+_LENGTHS = "finetune_n"
+#: Tasks whose samples lie in the order of time within each stretch of one class.
+_RECORDED = (ROWS, TEXT)
 #: Rows of a block at least, where a stretch is long enough for several blocks a fold.
 BLOCK_ROWS = 20
 Mask = npt.NDArray[np.bool_]
@@ -67,10 +71,12 @@ def folds_of(data: artefact.Artefact, count: int) -> list[Fold]:
     if not 2 <= count <= n_pool // 2:
         raise ValueError(f"{count} folds of a pool of {n_pool} samples: from 2 to {n_pool // 2}")
     task = pool.meta.get("task", ROWS)
-    labels = _values(pool.need("finetune_y")) if task in (ROWS, "classify") else None
+    if task == LANGUAGE:
+        raise ValueError("a language model's texts stand in one row of tokens: no folds are cut of them yet")
+    labels = _values(pool.need("finetune_y")) if task in (*_RECORDED, "classify") else None
     folds = []
-    for held in masks(labels, n_pool, count, by_time=task == ROWS):
-        rest = ~(_widened(held) if task == ROWS else held)
+    for held in masks(labels, n_pool, count, by_time=task in _RECORDED):
+        rest = ~(_widened(held) if task in _RECORDED else held)
         if not rest.any():
             raise ValueError(f"{count} folds of a pool of {n_pool} samples leave none to train on")
         folds.append(
@@ -78,7 +84,7 @@ def folds_of(data: artefact.Artefact, count: int) -> list[Fold]:
                 _cut(pool, rest, held, task),
                 int(rest.sum()),
                 n_pool,
-                _mark(labels if task == ROWS else None, held, count),
+                _mark(labels if task in _RECORDED else None, held, count),
             )
         )
     return folds
@@ -160,7 +166,8 @@ def _widened(held: Mask) -> Mask:
 def _cut(pool: artefact.Artefact, rest: Mask, held: Mask, task: str) -> artefact.Artefact:
     tensors: dict[str, artefact.Tensor] = {}
     for part, rows in (("finetune", rest), ("test", held)):
-        tensors[f"{part}_x"] = _rows(pool.need("finetune_x"), rows)
+        for name in [name for name in ("finetune_x", _LENGTHS) if name in pool.tensors]:
+            tensors[name.replace("finetune", part)] = _rows(pool.need(name), rows)
         labels = pool.need("finetune_y")
         if task != "detect":
             tensors[f"{part}_y"] = _rows(labels, rows)

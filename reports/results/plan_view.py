@@ -6,7 +6,7 @@ what is missing or of another type is None or empty. It never raises.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -19,6 +19,8 @@ class SuiteView:
             fixed beforehand.
         bases: pretraining bases that blocks begin from.
         quality_target: share of the metric that a run is timed to; None: the baseline's own quality.
+        budgets: key of a record (``wall_s``, ``peak_rss_b``, ``energy_j``) -> amounts that qualities are told at, in
+            rising order.
         delta: quantity -> difference that does not matter; positive numbers only.
         workloads: what was to run, each as it was written (key ``cells``).
         looks: (blocks, alpha) of each look that a run which stops when it is decided takes at most (key
@@ -33,6 +35,7 @@ class SuiteView:
     margin: float | None = None
     bases: int = 1
     quality_target: float | None = None
+    budgets: Mapping[str, Sequence[float]] = field(default_factory=dict)
     delta: Mapping[str, float] = field(default_factory=dict)
     workloads: tuple[Mapping[str, object], ...] = ()
     looks: tuple[tuple[int, float], ...] = ()
@@ -51,6 +54,7 @@ class SuiteView:
             margin=_positive(suite.get("margin")),
             bases=bases if isinstance(bases, int) and bases > 1 else 1,
             quality_target=float(target) if isinstance(target, int | float) else None,
+            budgets=_budgets(suite.get("budgets")),
             delta=_delta(suite.get("delta")),
             workloads=tuple(_objects(suite.get("cells"))),
             looks=tuple(_looks(suite.get("until_decided"))),
@@ -177,6 +181,15 @@ def _delta(value: object) -> Mapping[str, float]:
         for name, limit in _object(value).items()
         if isinstance(limit, int | float) and limit > 0
     }
+
+
+def _budgets(value: object) -> Mapping[str, Sequence[float]]:
+    """Return the amounts of each key that has any; what is no positive number is left out."""
+    amounts = {
+        key: sorted(number for each in _list(given) if (number := _positive(each)) is not None)
+        for key, given in _object(value).items()
+    }
+    return {key: given for key, given in amounts.items() if given}
 
 
 def _board_id(board: object) -> str:

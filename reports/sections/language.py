@@ -33,7 +33,8 @@ BUDGET_CAPTION = (
     "Quality at a budget: the best point of the recorded curve within so many seconds of training, so much peak memory, "
     "so many joules; median over the instrumented repetitions with its interval, below six of them their range. Before "
     "the first point stands what it began with. Chosen by the test items themselves, so no promise for new ones; joules "
-    "are the unmarked fine-tuning's, spread evenly over it. Budgets are rounded up from what the methods take."
+    "are the unmarked fine-tuning's, spread evenly over it. Budgets are the suite's (key budgets), else rounded up from "
+    "what the methods take."
 )
 #: what others have published, by a secondary source: not measured here, on other devices
 PUBLISHED = (

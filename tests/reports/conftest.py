@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,10 +70,10 @@ def fake_board():
 
 @pytest.fixture
 def store_reps(tmp_path):
-    """Writes records into a run of their own and opens it."""
+    """Writes records into a run of their own, with a plan or an empty one, and opens it."""
 
-    def write(reps: list[Repetition]) -> RunReader:
-        with RunWriter.create(tmp_path / "results", "lab1", reps[0].run_id, {}) as writer:
+    def write(reps: list[Repetition], plan: dict[str, Any] | None = None) -> RunReader:
+        with RunWriter.create(tmp_path / "results", "lab1", reps[0].run_id, plan or {}) as writer:
             for i, rep in enumerate(reps):
                 writer.append(rep.model_copy(update={"rep_id": f"r{i}"}))
         return RunReader(writer.path)

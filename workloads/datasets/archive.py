@@ -1,4 +1,4 @@
-"""Zip archives of strangers, read safely: nothing is ever unpacked to a path that the archive names.
+"""Zip and tar.bz2 archives of strangers, read safely: nothing is ever unpacked to a path that the archive names.
 
 Refused: members that point outside (absolute, ``..``, drive letters, backslashes), links, more bytes or members
 than allowed, encryption, a wrong checksum, a file cut short.
@@ -7,6 +7,7 @@ than allowed, encryption, a wrong checksum, a file cut short.
 from __future__ import annotations
 
 import stat
+import tarfile
 import tempfile
 import zipfile
 import zlib
@@ -43,15 +44,53 @@ def opened(file: Path | IO[bytes], max_unpacked_b: int) -> Iterator[zipfile.ZipF
 
 
 def check(path: Path, max_unpacked_b: int) -> None:
-    """Read every member once and compare its checksum.
+    """Read every member once and compare its checksum (of tar.bz2: that of each compressed block).
 
     Raises:
         ArchiveError: says what is wrong.
     """
+    if _is_bzip2(path):
+        for _ in tar_files(path, max_unpacked_b):
+            pass
+        return
     with opened(path, max_unpacked_b) as archive:
         broken = archive.testzip()
         if broken is not None:
             raise ArchiveError(f"member {broken!r} has a wrong checksum")
+
+
+def tar_files(path: Path, max_unpacked_b: int) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of each file of a tar.bz2, in its order.
+
+    Raises:
+        ArchiveError: no tar.bz2, cut short, links, members that point outside, or too much in it.
+    """
+    total_b = 0
+    try:
+        with tarfile.open(path, "r:bz2") as archive:
+            for number, item in enumerate(archive, 1):
+                if number > MAX_MEMBERS:
+                    raise ArchiveError(f"it holds more than {MAX_MEMBERS} members")
+                total_b += item.size
+                if total_b > max_unpacked_b:
+                    raise ArchiveError(
+                        f"it unpacks to more than the {max_unpacked_b} bytes that are accepted"
+                    )
+                if _points_outside(item.name) or not (item.isfile() or item.isdir()):
+                    raise ArchiveError(f"member {item.name!r} points outside the archive, or is no file")
+                content = archive.extractfile(item)
+                if content is not None:
+                    yield item.name, content.read()
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise ArchiveError(f"not a sound tar.bz2 archive: {error or type(error).__name__}") from error
+
+
+def _is_bzip2(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(3) == b"BZh"
+    except OSError as error:
+        raise ArchiveError(f"cannot be read: {error}") from error
 
 
 def member(archive: zipfile.ZipFile, ending: str) -> zipfile.ZipInfo | None:
@@ -99,9 +138,12 @@ def _check_members(archive: zipfile.ZipFile, max_unpacked_b: int) -> None:
     if total_b > max_unpacked_b:
         raise ArchiveError(f"it unpacks to {total_b} bytes, at most {max_unpacked_b} are accepted")
     for item in items:
-        path = PurePosixPath(item.filename)
-        outside = path.is_absolute() or ".." in path.parts or "\\" in item.filename or ":" in item.filename
-        if outside or stat.S_ISLNK(item.external_attr >> 16):
+        if _points_outside(item.filename) or stat.S_ISLNK(item.external_attr >> 16):
             raise ArchiveError(f"member {item.filename!r} points outside the archive")
         if item.flag_bits & 1:
             raise ArchiveError(f"member {item.filename!r} is encrypted")
+
+
+def _points_outside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name

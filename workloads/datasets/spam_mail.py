@@ -10,6 +10,9 @@ Within a group mails stand in the order of the archive, which is that of arrival
   months, and the mails of one thread or campaign mostly stay together;
 - ``spam-mail-later``: the first 40% of each group fine-tune, the rest tests: it came after all that was learnt.
 
+Read from the file of masked mails where it lies in TUNEBENCH_DATA, else made from the published archives
+(:mod:`tunebench.workloads.datasets.spam_archives`), which may be fetched.
+
 Of a part as many mails are taken as the constants say, spaced evenly. Of ``easy-ham-1`` as many are taken for
 pretraining as there are of ``spam-1``.
 """
@@ -18,9 +21,13 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+from tunebench.workloads.datasets import spam_archives
 from tunebench.workloads.datasets.fetch import Source
+from tunebench.workloads.datasets.spam_archives import Mail
 from tunebench.workloads.datasets.store import Store
 from tunebench.workloads.datasets.texts import TEXT, TextSet, build, spread
 
@@ -63,7 +70,7 @@ class _Mails:
         Raises:
             DataUnavailable: the file is missing or damaged.
         """
-        groups = _groups(store)
+        groups, origin = _groups(store)
         spam = spread(groups["spam-1"], PRETRAIN)
         parts = {"pretrain": spread(groups["easy-ham-1"], len(spam)) + spam, "finetune": [], "test": []}
         for name, count in FINETUNE.items():
@@ -76,7 +83,7 @@ class _Mails:
             else "stretches of 20 and 30 mails take turns"
         )
         splits = f"repeated bodies left out; of each later group {how}; spaced evenly"
-        return build(self._name, parts, {**META, "splits": splits})
+        return build(self._name, parts, {**META, **origin, "splits": splits})
 
     def _cut(self, mails: list[_Mail]) -> tuple[list[_Mail], list[_Mail]]:
         first, whole = STRETCHES[0], sum(STRETCHES)
@@ -93,22 +100,35 @@ class _Mails:
 MIXED, LATER = _Mails("spam-mail", later=False), _Mails("spam-mail-later", later=True)
 
 
-def _groups(store: Store) -> dict[str, list[_Mail]]:
-    """Return group -> its mails (text, class) in order, without repeated bodies."""
-    file = store.obtain(FILE)
-    groups: dict[str, list[_Mail]] = {}
-    seen: set[str] = set()
+def _groups(store: Store) -> tuple[dict[str, list[_Mail]], dict[str, Any]]:
+    """Return group -> its mails (text, class) in order, without repeated bodies; and what the meta says of the source."""
+    file = store.find(FILE)
+    if file is not None:
+        groups = _distinct(_of_file(file.path))
+        if missing := {"easy-ham-1", "spam-1", *FINETUNE} - set(groups):
+            raise FILE.damaged(file.path, f"no mails of group {sorted(missing)[0]}")
+        return groups, {}
+    sources = spam_archives.ARCHIVES.values()
+    if not store.download and any(store.find(source) is None for source in sources):
+        raise store.missing(FILE, fetchable=True)
+    mails, hashes = spam_archives.read_mails(store)
+    return _distinct(mails), {"source": spam_archives.HOME, "archives_sha256": hashes}
+
+
+def _of_file(path: Path) -> list[Mail]:
     try:
-        with gzip.open(file.path, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                mail = json.loads(line)
-                if mail["body"] not in seen:
-                    seen.add(mail["body"])
-                    text = f"{mail['subject']}\n{mail['body']}"
-                    groups.setdefault(mail["group"], []).append((text, int(mail["spam"])))
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            rows = [json.loads(line) for line in lines]
+        return [Mail(row["group"], bool(row["spam"]), row["subject"], row["body"]) for row in rows]
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise FILE.damaged(file.path, error) from error
-    missing = {"easy-ham-1", "spam-1", *FINETUNE} - set(groups)
-    if missing:
-        raise FILE.damaged(file.path, f"no mails of group {sorted(missing)[0]}")
+        raise FILE.damaged(path, error) from error
+
+
+def _distinct(mails: Iterable[Mail]) -> dict[str, list[_Mail]]:
+    groups: dict[str, list[_Mail]] = {}
+    bodies: set[str] = set()
+    for mail in mails:
+        if mail.body not in bodies:
+            bodies.add(mail.body)
+            groups.setdefault(mail.group, []).append((f"{mail.subject}\n{mail.body}", int(mail.spam)))
     return groups

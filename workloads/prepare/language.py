@@ -27,12 +27,11 @@ from tunebench.workloads import artefact, seeds
 from tunebench.workloads.datasets.base import DataUnavailable
 from tunebench.workloads.datasets.fetch import Progress, Source
 from tunebench.workloads.datasets.store import Store
-from tunebench.workloads.methods import table
-from tunebench.workloads.methods.plan import plan
 from tunebench.workloads.models import language
 from tunebench.workloads.models.graph import LANGUAGE, Graph, weight_shapes
-from tunebench.workloads.models.language import HEAD, POOL
+from tunebench.workloads.models.language import HEAD
 from tunebench.workloads.prepare import checkpoints
+from tunebench.workloads.prepare.language_head import train_head
 
 if TYPE_CHECKING:
     from tunebench.workloads.datasets.texts import TextSet
@@ -494,14 +493,8 @@ def weights_artefact(
     if task == LANGUAGE and files is not None:
         made_with = "as published"
     elif isinstance(tokenizer, Tokenizer):
-        made_with = _train_head(
-            graph,
-            artefact.Artefact("weights", meta, tensors),
-            tokenizer,
-            loaded,
-            seed=base,
-            progress=progress,
-        )
+        start = artefact.Artefact("weights", meta, tensors)
+        made_with = train_head(graph, start, tokenizer, loaded, RECIPE, progress=progress)
     ordered = {name: tensors[name] for name, _ in weight_shapes(graph)}
     return {**meta, "made_with": made_with}, ordered
 
@@ -536,65 +529,3 @@ def _start_of_head(graph: Graph, seed: int) -> dict[str, artefact.Tensor]:
         f"{HEAD}.weight": artefact.tensor("float32", head.weight_shape, values),
         f"{HEAD}.bias": artefact.tensor("float32", (head.channels_out,), [0.0] * head.channels_out),
     }
-
-
-def _train_head(
-    graph: Graph,
-    weights: artefact.Artefact,
-    tokenizer: Tokenizer,
-    loaded: TextSet,
-    *,
-    seed: int,
-    progress: Progress | None,
-) -> str:
-    """Train the head in ``weights`` on what the frozen trunk gives for the pretraining texts; return what did it."""
-    import torch
-    import torch.nn.functional as F
-
-    from tunebench.workloads.engines.transformers.classifier import Classifier
-    from tunebench.workloads.engines.transformers.session import Texts, version
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        model = Classifier(plan(table.head_alone(), graph, 1), weights, 1.0, seed)
-        part = "pretrain"
-        made = tokenizer.tokens(loaded.texts[part])
-        values = {"x": made.ids, "n": made.counts, "y": np.array(loaded.labels[part], dtype=np.int32)}
-        tensors = {
-            f"{part}_{name}": artefact.Tensor("int32", item.shape, memoryview(bytearray(item.tobytes())))
-            for name, item in values.items()
-        }
-        texts = Texts(
-            artefact.Artefact("data", {"end_token": tokenizer.end}, tensors), part, graph.shape[0], "cpu"
-        )
-        pooled = []
-        count = len(texts.lengths)
-        with torch.no_grad():
-            for at in range(0, count, RECIPE["batch"]):
-                rows = torch.arange(at, min(at + RECIPE["batch"], count))
-                pooled.append(model.pooled(*texts.batch(rows, max(texts.lengths[at : at + len(rows)])))[POOL])
-                if progress is not None:
-                    progress("features of the pretrained trunk", 0.9 * (at + len(rows)) / count)
-        features = torch.cat(pooled)
-        trained = [item.requires_grad_(True) for item in model.head.parameters()]
-        optimiser = torch.optim.AdamW(trained, lr=RECIPE["lr"], weight_decay=RECIPE["weight_decay"])
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, RECIPE["epochs"])
-        for epoch in range(RECIPE["epochs"]):
-            for chosen in seeds.batches(count, RECIPE["batch"], seed, epoch):
-                index = torch.tensor(chosen)
-                loss = F.cross_entropy(model.scores({POOL: features[index]}), texts.y[index])
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
-            schedule.step()
-            if progress is not None:
-                progress("training the head", 0.9 + 0.1 * (epoch + 1) / RECIPE["epochs"])
-        for name in ("weight", "bias"):
-            item = getattr(model.head, name).detach()
-            weights.tensors[f"{HEAD}.{name}"] = artefact.tensor(
-                "float32", tuple(item.shape), item.reshape(-1).tolist()
-            )
-        return version()
-    finally:
-        torch.set_num_threads(threads)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tunebench.reports.analysis.cells import Cell
@@ -16,6 +16,8 @@ from tunebench.reports.stats.sample import median_interval
 
 _NO_CURVE = "no instrumented repetition tells its quality on the way"
 _NOTHING_YET = "no quality is known that early"
+_OTHER_SENSOR = "not measured by the sensor that the others have"
+_NO_SENSOR = "joules were not measured"
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,16 @@ class _Whole:
     energy_j: float | None
 
 
-def at_budgets(cell: Cell, task: Sequence[Cell]) -> Budgets:
+def at_budgets(cell: Cell, task: Sequence[Cell], given: Mapping[str, Sequence[float]]) -> Budgets:
     """Return the best quality of a cell within each budget that its task's cells share.
 
-    Budgets are rounded up from what those cells take as a whole, so that each is just enough for one of them at least.
+    Budgets are the suite's; of a kind that it does not name they are rounded up from what those cells take as a whole, so
+    that each is just enough for one of them at least.
 
     Args:
         cell: the one that is asked for.
         task: all cells of its board and task, itself included.
+        given: the suite's budgets by key of a record: ``wall_s``, ``peak_rss_b``, ``energy_j``.
     """
     runs = [rep for rep in cell.instrumented if rep.quality.curve]
     if not runs:
@@ -49,18 +53,17 @@ def at_budgets(cell: Cell, task: Sequence[Cell]) -> Budgets:
     source = _shared_source(task)
     whole = [_whole(other, source) for other in task]
     own = _whole(cell, source)
-    within = [
-        _by_curve(runs, "time", budget, 1.0)
-        for budget in round_budgets(each.time_s for each in whole if each.time_s is not None)
-    ]
-    within += [
-        _by_memory(runs, own.peak_b, budget)
-        for budget in memory_budgets(each.peak_b for each in whole if each.peak_b is not None)
-    ]
-    within += [
-        _by_energy(runs, own.energy_j, budget)
-        for budget in round_budgets(each.energy_j for each in whole if each.energy_j is not None)
-    ]
+    times_s = given.get("wall_s") or round_budgets(each.time_s for each in whole if each.time_s is not None)
+    peaks_b = given.get("peak_rss_b") or memory_budgets(
+        each.peak_b for each in whole if each.peak_b is not None
+    )
+    joules = given.get("energy_j") or round_budgets(
+        each.energy_j for each in whole if each.energy_j is not None
+    )
+    within = [_by_curve(runs, "time", budget, 1.0) for budget in times_s]
+    within += [_by_memory(runs, own.peak_b, budget) for budget in peaks_b]
+    unknown = _OTHER_SENSOR if source is not None else _NO_SENSOR
+    within += [_by_energy(runs, own.energy_j, budget, unknown) for budget in joules]
     return Budgets(None, within)
 
 
@@ -109,10 +112,10 @@ def _by_memory(runs: Sequence[Repetition], peak_b: float | None, budget_b: float
     return AtBudget("memory", budget_b, _median([max(p[2] for p in rep.quality.curve) for rep in runs]))
 
 
-def _by_energy(runs: Sequence[Repetition], energy_j: float | None, budget_j: float) -> AtBudget:
+def _by_energy(runs: Sequence[Repetition], energy_j: float | None, budget_j: float, unknown: str) -> AtBudget:
     """Return the best within joules: those of the unmarked fine-tuning, spent evenly over the training of each run."""
     if energy_j is None:
-        return AtBudget("energy", budget_j, None, "not measured by the sensor that the others have")
+        return AtBudget("energy", budget_j, None, unknown)
     ends = [rep.quality.curve[-1][1] for rep in runs]
     if not all(end > 0 for end in ends):
         return AtBudget("energy", budget_j, None, _NOTHING_YET)

@@ -11,6 +11,7 @@ from tunebench.harness.cli import completion
 from tunebench.harness.config.suite import AA_SUFFIX, built_in_suites, load_suite, sized
 from tunebench.harness.config.suite_schema import LEVELS
 from tunebench.harness.errors import UsageError
+from tunebench.reports.results.plan_view import SuiteView
 
 OWN = """
 [suite]
@@ -120,6 +121,14 @@ def test_numbers_of_blocks_that_make_no_sense_are_refused(options, words):
 def test_a_suite_that_compares_nothing_cannot_be_decided():
     with pytest.raises(UsageError, match="compares nothing"):
         sized(load_suite("quick").only_methods("lorae"), until_decided=True)
+
+
+def test_budgets_stand_in_the_plan_only_where_a_suite_has_them(tmp_path):
+    asked = OWN.replace("blocks = 2", "blocks = 2\nbudgets = { wall_s = [10, 60], energy_j = [0.5] }")
+    written = load_suite(_write(tmp_path, asked)).as_dict()
+    assert written["budgets"] == {"wall_s": [10.0, 60.0], "energy_j": [0.5]}
+    assert SuiteView.of(written).budgets == written["budgets"]
+    assert "budgets" not in load_suite(_write(tmp_path, OWN)).as_dict()
 
 
 def test_an_own_method_stands_in_the_task_of_the_built_in_ones(tmp_path):
@@ -251,6 +260,10 @@ def test_a_baseline_may_be_of_one_task_only_or_not_be_named_at_all(tmp_path):
         ('name = "mine"', 'name = "a b"', "must be 1 to 64 letters, digits"),
         ("blocks = 2", "blocks = 2.5", "must be a whole number (got 2.5)"),
         ("blocks = 2", 'blocks = "2"', "without quotes: blocks = 2"),
+        ("blocks = 2", "blocks = 2\nbudgets = { wall_s = [60, 10] }", "must rise, each budget once, as [10"),
+        ("blocks = 2", "blocks = 2\nbudgets = { wall_s = [0] }", "must be greater than 0"),
+        ("blocks = 2", "blocks = 2\nbudgets = { time_s = [1] }", "unknown key 'time_s'"),
+        ("blocks = 2", "blocks = 2\nbudgets = { wall_s = [1, 2, 3, 4, 5] }", "wall_s"),
         (
             'methods = ["ft-all", "skip2-lora"]',
             'methods = "ft-all, skip2-lora"',

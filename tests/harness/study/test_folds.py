@@ -148,6 +148,31 @@ def test_boxes_go_with_their_images():
     assert set(first.data.tensors) == set(data.tensors)
 
 
+def test_texts_keep_their_lengths_and_blocks_of_each_class_take_turns():
+    labels = [0] * 200 + [1] * 160  # groups in order of time, as the mails are
+    rows = rows_artefact(labels)
+    tokens = {"finetune_n": tensor(range(len(labels)), "int32"), "test_n": tensor([9] * 7, "int32")}
+    data = artefact.Artefact(
+        "data", {"task": "text", "n_classes": 2, "end_token": 5}, {**rows.tensors, **tokens}
+    )
+    folds = folds_of(data, 2)
+    for fold in folds:
+        assert fold.data.meta["end_token"] == 5
+        for part in ("finetune", "test"):
+            numbers = values(fold.data.need(f"{part}_x"))[:, 0]
+            assert values(fold.data.need(f"{part}_n")).tolist() == numbers.tolist()
+        held = values(fold.data.need("test_y"))
+        assert np.bincount(held).tolist() == [100, 80]
+    first = values(folds[0].data.need("test_x"))[:, 0]
+    assert {20, 60, 100, 140, 180} <= set(first + 20) and 20 not in first, "blocks, not halves"
+
+
+def test_a_language_models_row_of_tokens_is_not_cut():
+    data = artefact.Artefact("data", {"task": "language"}, {"finetune_x": tensor(range(50), "int32")})
+    with pytest.raises(ValueError, match="one row of tokens"):
+        folds_of(data, 2)
+
+
 def test_the_shipped_digits_keep_their_test_rows_to_themselves():
     data = artefact.read(str(SHIPPED / "digits.tbx"))
     test = {row.tobytes() for row in values(data.need("test_x"))} - {

@@ -6,10 +6,8 @@ import functools
 import hashlib
 import io
 import os
-import threading
 import zipfile
 from dataclasses import replace
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -266,29 +264,6 @@ def test_a_truncated_uci_har_archive_says_which_where_from_and_how_to_place_it(u
         "TUNEBENCH_DATA",
     ):
         assert words in str(error.value)
-
-
-@pytest.fixture
-def served(tmp_path, monkeypatch):
-    """A folder, the address it is served at, and the paths that were asked for."""
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv("TUNEBENCH_DATA", raising=False)
-    asked = []
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            asked.append(self.path)
-
-    (tmp_path / "home").mkdir()
-    handler = functools.partial(Handler, directory=str(tmp_path / "home"))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield tmp_path / "home", f"http://127.0.0.1:{server.server_port}", asked
-    server.shutdown()
-    server.server_close()
-    thread.join(5)
 
 
 def test_uci_har_is_downloaded_once_when_asked_for(served, tmp_path, monkeypatch):

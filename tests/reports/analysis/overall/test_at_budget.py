@@ -26,9 +26,9 @@ def energy(joules):
 
 @pytest.fixture
 def summary(make_record, store_reps):
-    """Function (labels without a curve, with joules) -> summary of three blocks of both methods."""
+    """Function (labels without a curve, with joules, the suite's budgets) -> summary of three blocks of both methods."""
 
-    def make(without_curve=(), joules=True):
+    def make(without_curve=(), joules=True, budgets=None):
         reps = []
         for label, (epoch_s, peak_b, total_j, qualities) in METHODS.items():
             for block in range(3):
@@ -50,7 +50,7 @@ def summary(make_record, store_reps):
                         quality=Quality(before=BEFORE, curve=[] if label in without_curve else curve),
                     )
                 )  # fmt: skip
-        return summarise(store_reps(reps))
+        return summarise(store_reps(reps, {"suite": {"budgets": budgets}}))
 
     return make
 
@@ -90,6 +90,21 @@ def test_memory_that_does_not_fit_is_no_quality_and_joules_are_spent_evenly_over
 
 def test_without_a_meter_there_is_no_budget_of_joules(summary):
     assert set(best(summary(joules=False), "lora-all")) == {"time", "memory"}
+
+
+def test_budgets_of_the_suite_take_the_place_of_rounded_ones_kind_by_kind(summary):
+    asked = summary(budgets={"wall_s": [6.0, 61.0], "peak_rss_b": [10**9]})
+    assert best(asked, "lora-all") == {
+        "time": {6.0: (BEFORE, BEFORE, BEFORE), 61.0: (0.91, 0.90, 0.92)},
+        "memory": {1e9: "does not fit"},
+        "energy": {50.0: (BEFORE, BEFORE, BEFORE), 500.0: (0.92, 0.92, 0.93)},
+    }
+    assert best(asked, "skip2-lora")["time"][6.0] == (0.87, 0.87, 0.88)
+
+
+def test_joules_that_a_suite_asks_for_and_nobody_measured_are_absent_with_that_reason(summary):
+    asked = summary(joules=False, budgets={"energy_j": [100]})
+    assert best(asked, "lora-all")["energy"] == {100.0: "joules were not measured"}
 
 
 def test_without_a_curve_it_is_refused_with_the_reason_and_the_others_stand(summary):
