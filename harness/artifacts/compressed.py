@@ -44,6 +44,7 @@ def compress(
     store: Store | None = None,
     progress: Progress | None = None,
     runners: Runners | None = None,
+    first_base: int = 0,
 ) -> Compressed:
     """Run the chains of the workloads of one task.
 
@@ -56,6 +57,7 @@ def compress(
         store: where the source domain's samples are read from; None: the usual places, nothing is downloaded.
         progress: told which chain is at work.
         runners: those of earlier tasks: what two tasks have in common is trained once.
+        first_base: number of the first of ``prepared``; chains are trained with it as their seed.
     """
     nowhere = {row.key: RUNTIMES[row.runtime].nowhere for row in workloads if row.runtime}
     made = Compressed(impossible={key: reason for key, reason in nowhere.items() if reason})
@@ -64,7 +66,7 @@ def compress(
         return made
     runners = {} if runners is None else runners
     total, done = len(rows) * len(prepared), 0
-    for base, files in enumerate(prepared):
+    for base, files in enumerate(prepared, first_base):
         start = rows[0].params["compress"], files.data_sha256, files.weights_sha256, base
         runner = runners.setdefault(json.dumps(start), _Runner(files, base, store))
         for row in rows:
@@ -87,7 +89,7 @@ def compress(
         twin = next(row for row in rows if row.params == control.params and row.method == control.method)
         if twin.key in made.impossible:
             made.impossible[control.key] = made.impossible[twin.key]
-        for base in range(len(prepared)):
+        for base in range(first_base, first_base + len(prepared)):
             if (*twin.key, base) in made.blobs:
                 made.blobs[(*control.key, base)] = made.blobs[(*twin.key, base)]
     return made

@@ -20,6 +20,7 @@ from tunebench.harness.config.suite_compress import (
     check_runtime_keys,
     transforms_of,
 )
+from tunebench.harness.config.suite_search import SearchTable
 from tunebench.targets.transport.traffic_shaping import PROFILES
 from tunebench.workloads import datasets as data_sets
 from tunebench.workloads import defaults, engines
@@ -551,6 +552,7 @@ class SuiteFile(_Strict):
     compress: CompressTable = Field(default_factory=CompressTable)
     transform: list[TransformEntry] = Field(default_factory=list, max_length=100)
     workload: list[WorkloadEntry] = Field(min_length=1)
+    search: SearchTable | None = Field(default=None, description="what `tunebench search` varies")
 
     @model_validator(mode="after")
     def _check_chains(self) -> SuiteFile:
