@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from tunebench.harness.artifacts.gather import data_dir_from_env
@@ -79,6 +79,7 @@ def compare(folder: Path) -> dict[str, object]:
     goal = Goal(parse_budget(BUDGET), AIM, SHARE * grid_s)
     search = run_search(space, goal, bench, folder / "search", lambda _: None)
     return {
+        "grid": [asdict(trial) for trial in grid],
         "points": len(points),
         "grid_board_s": round(grid_s, 1),
         "search": _judged(grid, search),
@@ -86,7 +87,7 @@ def compare(folder: Path) -> dict[str, object]:
         "search_share": round(search.board_s / grid_s, 3),
         "points_within_2_percent": sum(_near(grid, trial, goal.budget) for trial in grid),
         "replays": REPLAYS,
-        "replays_within_2_percent": sum(_replayed(space, grid, goal, seed) for seed in range(REPLAYS)),
+        "replays_within_2_percent": sum(replayed(space, grid, goal, seed) for seed in range(REPLAYS)),
     }
 
 
@@ -116,7 +117,7 @@ def _near(grid: list[Trial], trial: Trial, budget: Budget) -> bool:
     return value <= aimed + NEAR * abs(aimed)
 
 
-def _replayed(space: Space, grid: list[Trial], goal: Goal, seed: int) -> bool:
+def replayed(space: Space, grid: list[Trial], goal: Goal, seed: int) -> bool:
     """Search once more over the grid's values, with the same board seconds; tell whether the choice is near the best."""
     by_point = dict(zip(space.points(), grid, strict=True))
     known: list[Known] = []
@@ -136,7 +137,12 @@ def main() -> None:
     """Compare and print."""
     parser = argparse.ArgumentParser(description="Hold the search against an exhaustive grid.")
     parser.add_argument("--folder", type=Path, required=True, help="where trials are kept")
-    print(json.dumps(compare(parser.parse_args().folder), indent=1))
+    parser.add_argument("--record", type=Path, help="write all of it here, the grid's values included")
+    asked = parser.parse_args()
+    result = compare(asked.folder)
+    if asked.record:
+        asked.record.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps({key: value for key, value in result.items() if key != "grid"}, indent=1))
 
 
 if __name__ == "__main__":

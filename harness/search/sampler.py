@@ -19,7 +19,7 @@ from tunebench.reports.analysis.search.budget import Budget
 from tunebench.reports.analysis.search.front import cost
 
 #: So often a proposal that was measured before is asked for anew; then one that was not is drawn.
-_TRIES = 32
+_TRIES = 8
 #: What a point costs that misses the budget, or has no value; only the order matters.
 _MISSED, _FAILED = 1e6, 1e9
 
@@ -54,8 +54,10 @@ def propose(space: Space, known: Sequence[Known], budget: Budget, aim: str, seed
         aim: quantity that the best of them is best in.
         seed: of the search.
     """
-    measured = {trial.point for trial in known}
     points = space.points()
+    # Trials of a space that was larger are kept, and tell nothing of this one.
+    known = [trial for trial in known if trial.point in set(points)]
+    measured = {trial.point for trial in known}
     unmeasured = [point for point in points if point not in measured]
     if not unmeasured:
         return None
@@ -80,39 +82,46 @@ def _ask(space: Space, known: Sequence[Known], budget: Budget, aim: str, *, seed
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    distributions = _distributions(space)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        sampler = optuna.samplers.TPESampler(multivariate=True, group=True, n_startup_trials=1, seed=seed)
+        sampler = optuna.samplers.TPESampler(multivariate=True, n_startup_trials=1, seed=seed)
         study = optuna.create_study(sampler=sampler)
         for trial in known:
-            study.add_trial(_as_optuna(space, trial, budget, aim))
-        asked = study.ask()
-        rows = list(space.rows)
-        row = rows[asked.suggest_categorical(space.row_dimension, list(range(len(rows))))]
-        values = [
-            (name, space.values[name][asked.suggest_int(name, 0, len(space.values[name]) - 1)])
-            for name in space.dimensions_of(row)
-        ]
+            study.add_trial(
+                optuna.trial.create_trial(
+                    params=_places(space, trial.point),
+                    distributions=distributions,
+                    value=_loss(trial.values, budget, aim),
+                )
+            )
+        places = study.ask(distributions).params
+    row = space.rows[places[space.row_dimension]]
+    values = [(name, space.values[name][places[name]]) for name in space.dimensions_of(row)]
     return Point(((space.row_dimension, row), *values))
 
 
-def _as_optuna(space: Space, trial: Known, budget: Budget, aim: str) -> Any:
-    """Return a trial in optuna's form: values of a dimension are its places, since their distances say nothing."""
-    import optuna
+def _distributions(space: Space) -> dict[str, Any]:
+    """Return optuna's form of the space: the place of the row, which has no order, and of each dimension's value.
 
-    distributions: dict[str, Any] = {}
-    params: dict[str, int] = {}
-    for name, value in trial.point.values:
-        if name == space.row_dimension:
-            places: tuple[Any, ...] = space.rows
-            distributions[name] = optuna.distributions.CategoricalDistribution(list(range(len(places))))
-        else:
-            places = space.values[name]
-            distributions[name] = optuna.distributions.IntDistribution(0, len(places) - 1)
-        params[name] = places.index(value)
-    return optuna.trial.create_trial(
-        params=params, distributions=distributions, value=_loss(trial.values, budget, aim)
-    )
+    Every dimension stands in every trial, so that what one row teaches of the epochs counts for the others.
+    """
+    from optuna.distributions import CategoricalDistribution, IntDistribution
+
+    rows = CategoricalDistribution(list(range(len(space.rows))))
+    return {
+        space.row_dimension: rows,
+        **{name: IntDistribution(0, len(values) - 1) for name, values in space.values.items()},
+    }
+
+
+def _places(space: Space, point: Point) -> dict[str, int]:
+    """Return the place of each value; of a dimension that means nothing there the first."""
+    given = point.as_dict()
+    return {
+        space.row_dimension: space.rows.index(str(given[space.row_dimension])),
+        **{name: values.index(given[name]) if name in given else 0 for name, values in space.values.items()},
+    }
 
 
 def _loss(values: Mapping[str, float], budget: Budget, aim: str) -> float:

@@ -175,7 +175,7 @@ def _entry_of(suite: Suite, wanted: str | None) -> tuple[str, Table]:
     found: dict[str, list[Table]] = {}
     for entry in suite.tables["workload"]:
         if "runtime" in entry or entry.get("methods"):
-            only = suite_of({**_bare(suite.tables), "workload": [entry]}, _file(suite))
+            only = suite_of(_alone(suite.tables, entry), _file(suite))
             found.setdefault(only.tasks[0], []).append(entry)
     tasks = ", ".join(repr(task) for task in found) or "none"
     if wanted is not None and wanted not in found:
@@ -193,10 +193,12 @@ def _entry_of(suite: Suite, wanted: str | None) -> tuple[str, Table]:
     return task, found[task][0]
 
 
-def _bare(tables: Mapping[str, Any]) -> Table:
-    """Return a suite's tables without what names rows, and without what goes with chains where there may be none."""
+def _alone(tables: Mapping[str, Any], entry: Table) -> Table:
+    """Return a suite's tables with one ``[[workload]]``, without what names rows of others or goes with chains only."""
     header = {key: value for key, value in tables["suite"].items() if key not in _OF_COMPARISONS}
-    return {"suite": header}
+    chained = "runtime" in entry or entry.get("start")
+    of_chains = {key: tables[key] for key in ("compress", "transform") if chained and key in tables}
+    return {"suite": header, **of_chains, "workload": [entry]}
 
 
 def _file(suite: Suite) -> Path:

@@ -68,7 +68,7 @@ class Budget:
 
     >>> budget = parse_budget("ms=5, accuracy>=0.9")
     >>> budget.words
-    'time at most 5 ms, accuracy at least 90.0%'
+    'time at most 5.00 ms, accuracy at least 90.0%'
     >>> budget.excess({"time": 0.006, "accuracy": 0.95})
     0.2
     """
