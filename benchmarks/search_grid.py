@@ -125,7 +125,7 @@ def replayed(space: Space, grid: list[Trial], goal: Goal, seed: int) -> bool:
     while True:
         spent_s = math.fsum(trial.board_s for trial in taken)
         point = propose(space, known, goal.budget, goal.aim, seed)
-        if point is None or (taken and spent_s + spent_s / len(taken) > goal.board_s_limit):
+        if point is None or (taken and spent_s + max(trial.board_s for trial in taken) > goal.board_s_limit):
             break
         taken.append(by_point[point])
         known.append(Known(point, by_point[point].values))

@@ -552,7 +552,7 @@ class SuiteFile(_Strict):
     compress: CompressTable = Field(default_factory=CompressTable)
     transform: list[TransformEntry] = Field(default_factory=list, max_length=100)
     workload: list[WorkloadEntry] = Field(min_length=1)
-    search: SearchTable | None = Field(default=None, description="what `tunebench search` varies")
+    search: SearchTable | None = Field(default=None, description="what a search varies")
 
     @model_validator(mode="after")
     def _check_chains(self) -> SuiteFile:

@@ -41,7 +41,7 @@ def check_optuna() -> None:
     try:
         import optuna  # noqa: F401
     except ImportError:
-        raise UsageError("`tunebench search` needs optuna: pip install 'tunebench[search]'") from None
+        raise UsageError("a search needs optuna: pip install 'tunebench[search]'") from None
 
 
 def propose(space: Space, known: Sequence[Known], budget: Budget, aim: str, seed: int) -> Point | None:

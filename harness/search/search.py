@@ -80,8 +80,8 @@ def _next(space: Space, goal: Goal, state: SearchState, trials: tuple[Trial, ...
     if len(trials) < len(state.points):
         return state.points[len(trials)]
     spent_s = math.fsum(trial.board_s for trial in trials)
-    # A trial that is begun is finished; one more is expected to take what the others took.
-    if trials and spent_s + spent_s / len(trials) > goal.board_s_limit:
+    # A trial that is begun is finished; one more may take what the longest took.
+    if trials and spent_s + max(trial.board_s for trial in trials) > goal.board_s_limit:
         return None
     known = [Known(point, trial.values) for point, trial in zip(state.points, trials, strict=True)]
     point = propose(space, known, goal.budget, goal.aim, goal.seed)

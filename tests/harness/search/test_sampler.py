@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
+from pathlib import Path
 
 import pytest
 
+from benchmarks import search_grid
 from tests.harness.search.conftest import METHODS
 from tunebench.harness.errors import UsageError
 from tunebench.harness.search.sampler import Known, check_optuna, propose
+from tunebench.harness.search.search import Goal
 from tunebench.reports.analysis.search.budget import parse_budget
+from tunebench.reports.analysis.search.model import Trial
+
+ROOT = Path(__file__).resolve().parents[3]
 
 BUDGET = parse_budget("s=6,accuracy>=0.7")
 
@@ -85,7 +92,19 @@ def test_a_point_without_values_is_known_and_not_sought(space, optuna):
 def test_without_optuna_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
 
-    with pytest.raises(
-        UsageError, match=r"^`tunebench search` needs optuna: pip install 'tunebench\[search\]'$"
-    ):
+    with pytest.raises(UsageError, match=r"^a search needs optuna: pip install 'tunebench\[search\]'$"):
         check_optuna()
+
+
+def test_searches_over_a_grid_that_was_measured_come_within_two_percent_of_its_best_in_a_third_of_its_seconds(
+    space, optuna
+):
+    recorded = json.loads((ROOT / "benchmarks" / "search_grid.json").read_text())
+    grid = [Trial(**trial) for trial in recorded["grid"]]
+    goal = Goal(parse_budget(search_grid.BUDGET), search_grid.AIM, recorded["grid_board_s"] / 3)
+    declared = space(search_grid.SUITE)
+
+    assert [dict(trial.point) for trial in grid] == [point.as_dict() for point in declared.points()]
+    assert recorded["search_share"] <= 1 / 3
+    assert recorded["search"]["within_2_percent"] is True
+    assert sum(search_grid.replayed(declared, grid, goal, seed) for seed in range(4)) >= 3
