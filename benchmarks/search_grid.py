@@ -24,9 +24,9 @@ from tunebench.harness.search.search import Goal, run_search
 from tunebench.harness.search.space import Space, space_of
 from tunebench.harness.search.trial import Bench
 from tunebench.reports.analysis.quantities import Quantity
-from tunebench.reports.analysis.search.budget import Budget, parse_budget
-from tunebench.reports.analysis.search.front import best, cost
-from tunebench.reports.analysis.search.model import Search, Trial
+from tunebench.reports.studies.search.budget import Budget, parse_budget
+from tunebench.reports.studies.search.front import best, cost
+from tunebench.reports.studies.search.model import Search, Trial
 
 SUITE = """[suite]
 name = "search-grid"

@@ -32,8 +32,6 @@ from tunebench.reports.analysis.overall.boards import across
 from tunebench.reports.analysis.overall.to_quality import quality_target, reach
 from tunebench.reports.analysis.quantities import DEFAULT_DELTA
 from tunebench.reports.analysis.row import EnergyRatio, MethodResult, SpeedUp, Verdict
-from tunebench.reports.analysis.search.facts import search_facts
-from tunebench.reports.analysis.search.model import SearchFacts
 from tunebench.reports.analysis.verdicts import Judged, Verdicts, aa_result, alone, twin, verdicts
 from tunebench.reports.formatting.json_value import OMIT_NONE, json_value
 from tunebench.reports.records import BoardEnv
@@ -41,6 +39,8 @@ from tunebench.reports.results.drift import changes
 from tunebench.reports.results.layout import ResultsError, count, rep_class
 from tunebench.reports.results.reader import RunReader
 from tunebench.reports.studies.lorae import LoraeStudy, lorae_block
+from tunebench.reports.studies.search.facts import search_facts
+from tunebench.reports.studies.search.model import SearchFacts
 from tunebench.reports.studies.skip2_lora import Study, study_block
 
 SUMMARY_SCHEMA = "tunebench.summary/1"

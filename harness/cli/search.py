@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tunebench.harness.search.halves import Halves
     from tunebench.harness.search.search import Goal
     from tunebench.harness.search.space import Space
-    from tunebench.reports.analysis.search.model import Search, SearchFacts
+    from tunebench.reports.studies.search.model import Search, SearchFacts
 
 app = typer.Typer(add_completion=False)
 
@@ -95,8 +95,8 @@ def search(
     from tunebench.harness.search.search import run_search
     from tunebench.harness.search.space import space_of
     from tunebench.harness.search.trial import Bench, BoardLost, Interrupted
-    from tunebench.reports.analysis.search.facts import facts_of
     from tunebench.reports.results import RunReader
+    from tunebench.reports.studies.search.facts import facts_of
     from tunebench.reports.summary import summarise
 
     goal = _goal(budget, aim, board_seconds, seed)
@@ -151,7 +151,7 @@ def _goal(budget: str, aim: str, board_seconds: float, seed: int) -> Goal:
         UsageError: the budget or the aim is none.
     """
     from tunebench.harness.search.search import Goal
-    from tunebench.reports.analysis.search.budget import parse_budget, unit_of
+    from tunebench.reports.studies.search.budget import parse_budget, unit_of
 
     try:
         bounds = parse_budget(budget)
@@ -195,7 +195,7 @@ def _halves(space: Space) -> Halves | None:
 
 def _line(search: Search) -> str:
     """Return the line on the newest trial: what came out, and how much of the board's time is spent."""
-    from tunebench.reports.analysis.search.budget import shown
+    from tunebench.reports.studies.search.budget import shown
 
     trial = search.trials[-1]
     values = ", ".join(

@@ -13,7 +13,7 @@ from tunebench.harness.campaign.session import Request
 from tunebench.harness.config.suite import Suite
 from tunebench.harness.planning.runs.unfinished import unfinished_run
 from tunebench.harness.search.space import Point, Space
-from tunebench.reports.analysis.search.model import Search
+from tunebench.reports.studies.search.model import Search
 
 
 def choice_suite(space: Space, search: Search, *, energy: bool) -> Suite:

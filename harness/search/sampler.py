@@ -15,8 +15,8 @@ from typing import Any
 
 from tunebench.harness.errors import UsageError
 from tunebench.harness.search.space import Point, Space
-from tunebench.reports.analysis.search.budget import Budget
-from tunebench.reports.analysis.search.front import cost
+from tunebench.reports.studies.search.budget import Budget
+from tunebench.reports.studies.search.front import cost
 
 #: So often a proposal that was measured before is asked for anew; then one that was not is drawn.
 _TRIES = 8

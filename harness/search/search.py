@@ -13,9 +13,9 @@ from tunebench.harness.search.space import Point, Space
 from tunebench.harness.search.state import SearchState
 from tunebench.harness.search.trial import Bench
 from tunebench.reports.analysis.quantities import Quantity
-from tunebench.reports.analysis.search.budget import Budget
-from tunebench.reports.analysis.search.front import best
-from tunebench.reports.analysis.search.model import Search, Trial
+from tunebench.reports.studies.search.budget import Budget
+from tunebench.reports.studies.search.front import best
+from tunebench.reports.studies.search.model import Search, Trial
 
 #: Called after each trial with the search so far.
 AfterTrial = Callable[[Search], None]

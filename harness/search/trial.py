@@ -14,10 +14,10 @@ from tunebench.harness.errors import UsageError
 from tunebench.harness.farm.turns import Turns
 from tunebench.harness.search.halves import Halves
 from tunebench.harness.search.space import Point
-from tunebench.reports.analysis.search.measured import board_s, values_in
-from tunebench.reports.analysis.search.model import Trial
 from tunebench.reports.results import ResultsError, RunReader
 from tunebench.reports.results.layout import run_folders
+from tunebench.reports.studies.search.measured import board_s, values_in
+from tunebench.reports.studies.search.model import Trial
 
 
 class Interrupted(Exception):

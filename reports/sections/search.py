@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tunebench.reports.analysis.quantities import Quantity
-from tunebench.reports.analysis.search.budget import shown
-from tunebench.reports.analysis.search.front import nearest
-from tunebench.reports.analysis.search.model import SearchFacts, Trial
 from tunebench.reports.formatting.markdown import escaped
 from tunebench.reports.formatting.markdown import table as markdown_table
 from tunebench.reports.formatting.table import DataTable, grid, paragraph
 from tunebench.reports.formatting.units import clean, seconds
 from tunebench.reports.sections.base.section import Page, Section, partial
+from tunebench.reports.studies.search.budget import shown
+from tunebench.reports.studies.search.front import nearest
+from tunebench.reports.studies.search.model import SearchFacts, Trial
 from tunebench.reports.summary import Summary
 
 _TRIALS = (

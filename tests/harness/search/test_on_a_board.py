@@ -95,7 +95,7 @@ def test_a_killed_search_goes_on_without_losing_or_doubling_a_trial_and_its_repo
     points = [json.dumps(trial["point"]) for trial in search["trials"]]
     assert len(set(points)) == 3
     _held_out_halves_alone_were_seen(after)
-    _report_shows_the_search(answer)
+    _report_shows_the_search(answer, tmp_path)
 
     nothing = cli(*ASKED[:-1], "accuracy>=0.999", timeout_s=300)
 
@@ -121,8 +121,8 @@ def _held_out_halves_alone_were_seen(runs):
         assert {rep.seed for rep in timed} == {100_000}
 
 
-def _report_shows_the_search(answer):
-    reader = RunReader(answer["run"])
+def _report_shows_the_search(answer, folder):
+    reader = RunReader(folder / answer["run"])
     summary = summarise(reader)
     chosen = next(
         trial for trial in answer["search"]["trials"] if trial["number"] == answer["search"]["chosen"]

@@ -14,8 +14,8 @@ from tests.harness.search.conftest import METHODS
 from tunebench.harness.errors import UsageError
 from tunebench.harness.search.sampler import Known, check_optuna, propose
 from tunebench.harness.search.search import Goal
-from tunebench.reports.analysis.search.budget import parse_budget
-from tunebench.reports.analysis.search.model import Trial
+from tunebench.reports.studies.search.budget import parse_budget
+from tunebench.reports.studies.search.model import Trial
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -14,8 +14,8 @@ from tests.harness.search.test_sampler import BUDGET, values_at
 from tunebench.harness.errors import UsageError
 from tunebench.harness.search.search import Goal, run_search
 from tunebench.harness.search.trial import Interrupted
-from tunebench.reports.analysis.search.budget import parse_budget
-from tunebench.reports.analysis.search.model import Trial
+from tunebench.reports.studies.search.budget import parse_budget
+from tunebench.reports.studies.search.model import Trial
 
 pytest.importorskip("optuna")
 

@@ -8,14 +8,14 @@ from types import SimpleNamespace
 import pytest
 
 from tunebench.reports.analysis.row import Accuracy
-from tunebench.reports.analysis.search.budget import parse_budget
-from tunebench.reports.analysis.search.facts import facts_of, search_facts
-from tunebench.reports.analysis.search.front import best
-from tunebench.reports.analysis.search.measured import board_s, values_in
-from tunebench.reports.analysis.search.model import Search, Trial
 from tunebench.reports.records import Quality
 from tunebench.reports.results.plan_view import PlanView
 from tunebench.reports.sections.search import SECTION, search_lines, sentence
+from tunebench.reports.studies.search.budget import parse_budget
+from tunebench.reports.studies.search.facts import facts_of, search_facts
+from tunebench.reports.studies.search.front import best
+from tunebench.reports.studies.search.measured import board_s, values_in
+from tunebench.reports.studies.search.model import Search, Trial
 
 TRIALS = (
     Trial(1, "float, epochs 4", {"chain": "float", "epochs": 4}, "run-1", {"time": 4e-4, "accuracy": 0.95}, {}, 3.0),

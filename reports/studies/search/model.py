@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
 from tunebench.reports.analysis.quantities import QUANTITIES, Quantity
-from tunebench.reports.analysis.search.budget import Bound, Budget
 from tunebench.reports.formatting.json_value import INLINE
+from tunebench.reports.studies.search.budget import Bound, Budget
 
 
 @dataclass(frozen=True, slots=True)

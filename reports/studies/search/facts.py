@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tunebench.reports.analysis.row import CellNumbers
-from tunebench.reports.analysis.search.front import front, within
-from tunebench.reports.analysis.search.measured import PointValues, values_of
-from tunebench.reports.analysis.search.model import Search, SearchFacts
+from tunebench.reports.studies.search.front import front, within
+from tunebench.reports.studies.search.measured import PointValues, values_of
+from tunebench.reports.studies.search.model import Search, SearchFacts
 
 
 def search_facts(stored: Mapping[str, object], rows: Sequence[CellNumbers]) -> SearchFacts | None:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from tunebench.reports.analysis.search.budget import UNITS, parse_budget, shown
+from tunebench.reports.studies.search.budget import UNITS, parse_budget, shown
 
 
 def test_the_budget_of_the_documentation_is_read_in_seconds_bytes_and_shares():

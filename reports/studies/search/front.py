@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from tunebench.reports.analysis.search.budget import Budget
-from tunebench.reports.analysis.search.model import Search, Trial
+from tunebench.reports.studies.search.budget import Budget
+from tunebench.reports.studies.search.model import Search, Trial
 
 
 def cost(quantity: str, values: Mapping[str, float]) -> float:

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from tunebench.reports.analysis.search.budget import parse_budget
-from tunebench.reports.analysis.search.front import best, front, nearest
-from tunebench.reports.analysis.search.model import Search, Trial
+from tunebench.reports.studies.search.budget import parse_budget
+from tunebench.reports.studies.search.front import best, front, nearest
+from tunebench.reports.studies.search.model import Search, Trial
 
 QUANTITIES = ("time", "memory", "accuracy")
 
