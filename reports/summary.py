@@ -7,7 +7,7 @@ compared only on one board with equal engine build, device, threads, dtype and p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from tunebench.reports.analysis.answers import Answer, Regressed, answers
@@ -34,12 +34,14 @@ from tunebench.reports.analysis.overall.to_quality import quality_target, reach
 from tunebench.reports.analysis.quantities import DEFAULT_DELTA
 from tunebench.reports.analysis.row import EnergyRatio, MethodResult, SpeedUp, Verdict
 from tunebench.reports.analysis.verdicts import Judged, Verdicts, aa_result, alone, twin, verdicts
-from tunebench.reports.formatting.json_value import json_value
+from tunebench.reports.formatting.json_value import OMIT_NONE, json_value
 from tunebench.reports.records import BoardEnv
 from tunebench.reports.results.drift import changes
 from tunebench.reports.results.layout import ResultsError, count, rep_class
 from tunebench.reports.results.reader import RunReader
 from tunebench.reports.studies.lorae import LoraeStudy, lorae_block
+from tunebench.reports.studies.search.facts import search_facts
+from tunebench.reports.studies.search.model import SearchFacts
 from tunebench.reports.studies.skip2_lora import Study, study_block
 
 SUMMARY_SCHEMA = "tunebench.summary/1"
@@ -56,12 +58,14 @@ class Summary(Measured):
     Attributes:
         study: the numbers of the Skip2-LoRA study; None for runs that are none.
         lorae: the numbers of the LoRAE study; None for runs that are none.
+        search: the search that chose what was measured; None for runs that no search has made.
         cautions: conclusions that the run does not support, the gravest first.
         answers: what to use on each board for each task; every report and command takes its sentence from here.
     """
 
     study: Study | None
     lorae: LoraeStudy | None
+    search: SearchFacts | None = field(metadata=OMIT_NONE)
     cautions: list[Caution]
     answers: list[Answer]
 
@@ -116,6 +120,7 @@ def summarise(
         **{item.name: getattr(measured, item.name) for item in fields(measured)},
         study=study_block(reader, groups, delta["time"]),
         lorae=lorae_block(reader, groups, rows),
+        search=search_facts(reader.plan_view.suite.search, rows),
         cautions=cautions(measured),
         answers=answers(measured, regressed),
     )

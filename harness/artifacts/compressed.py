@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -58,6 +58,7 @@ def compress(
     store: Store | None = None,
     progress: Progress | None = None,
     runners: Runners | None = None,
+    first_base: int = 0,
 ) -> Compressed:
     """Run the chains of the workloads of one task, and write what of their networks an engine keeps frozen.
 
@@ -70,6 +71,7 @@ def compress(
         store: where the source domain's samples are read from; None: the usual places, nothing is downloaded.
         progress: told which chain is at work.
         runners: those of earlier tasks: what two tasks have in common is trained once.
+        first_base: number of the first of ``prepared``; chains are trained with it as their seed.
     """
     nowhere = {row.key: RUNTIMES[row.runtime].nowhere for row in workloads if row.runtime}
     made = Compressed(impossible={key: reason for key, reason in nowhere.items() if reason})
@@ -79,7 +81,7 @@ def compress(
         return made
     runners = {} if runners is None else runners
     total, done = len(rows) * len(prepared), 0
-    for base, files in enumerate(prepared):
+    for base, files in enumerate(prepared, first_base):
         start = rows[0].params.get("compress"), files.data_sha256, files.weights_sha256, base
         runner = runners.setdefault(json.dumps(start), _Runner(files, str(rows[0].model), base, store))
         for row in rows:
@@ -100,16 +102,16 @@ def compress(
                 made.blobs[(*row.key, base)] = Blob(name=f"{sha256}.tbx", sha256=sha256, path=path)
     for control in changed:
         if control.aa_control:
-            _follow(made, control, rows, len(prepared))
+            _follow(made, control, rows, range(first_base, first_base + len(prepared)))
     return made
 
 
-def _follow(made: Compressed, control: Workload, rows: Sequence[Workload], bases: int) -> None:
+def _follow(made: Compressed, control: Workload, rows: Sequence[Workload], bases: Iterable[int]) -> None:
     """Give an A/A control what its baseline has: it is the same once more, from the same bytes."""
     twin = next(row for row in rows if row.params == control.params and row.method == control.method)
     if twin.key in made.impossible:
         made.impossible[control.key] = made.impossible[twin.key]
-    for base in range(bases):
+    for base in bases:
         if (*twin.key, base) in made.blobs:
             made.blobs[(*control.key, base)] = made.blobs[(*twin.key, base)]
 

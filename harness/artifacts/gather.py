@@ -210,15 +210,15 @@ def gather(
         except (DataUnavailable, artefacts.PrepareError) as error:
             unavailable[task] = str(error).replace(FETCH_COMMAND, _fetch_command(suite))
             continue
-        data[task] = _blob(made[0].data, made[0].data_sha256)
-        weights[task], *others = (_blob(prepared.weights, prepared.weights_sha256) for prepared in made)
+        data[task] = blob_of(made[0].data, made[0].data_sha256)
+        weights[task], *others = (blob_of(prepared.weights, prepared.weights_sha256) for prepared in made)
         bases.update({(task, base): blob for base, blob in enumerate(others, 1)})
         if train_bases:
             chains = compress(
                 [workload for workload in suite.workloads if workload.task == task],
                 made,
                 cache_dir=cache_dir or default_cache(),
-                store=_store(data_dir),
+                store=store_of(data_dir),
                 progress=progress,
                 runners=runners,
             )
@@ -233,19 +233,20 @@ def gather(
         if workload.files and suite.root is not None
     }
     return Artifacts(
-        build_payload(_lab_engines(suite)), data, weights, bases, to_train, own=own, unavailable=unavailable,
+        build_payload(lab_engines_of(suite)), data, weights, bases, to_train, own=own, unavailable=unavailable,
         compressed=compressed, impossible=impossible,
     )  # fmt: skip
 
 
-def _store(data_dir: Path | None) -> Store:
+def store_of(data_dir: Path | None) -> Store:
     """Return where the source domain's samples lie; the data were fetched before, if they were to be."""
     return Store(
         data_dir or default_data_dir(), cache_place("datasets"), also=tuple(cache_places("datasets")[1:])
     )
 
 
-def _blob(path: Path, sha256: str) -> Blob:
+def blob_of(path: Path, sha256: str) -> Blob:
+    """Return an artefact's file as it travels."""
     return Blob(name=f"{sha256}.tbx", sha256=sha256, path=path)
 
 
@@ -254,7 +255,8 @@ def _fetch_command(suite: Suite) -> str:
     return f"{FETCH_COMMAND} -s {shlex.quote(suite.given)}" if suite.given else FETCH_COMMAND
 
 
-def _lab_engines(suite: Suite) -> dict[str, str]:
+def lab_engines_of(suite: Suite) -> dict[str, str]:
+    """Return the engines of labs' packages that a suite uses -> the package that travels, too."""
     names = {workload.engine for workload in suite.workloads} & set(engines.plugins())
     return {name: engines.find_engine(name).package for name in names}
 

@@ -53,6 +53,7 @@ class Request:
         leave_out_missing: complete the run without boards that were never reached, instead of leaving it open for them.
         command: the command line that asks, as it is stored with the run and repeated in hints.
         add_blocks: add so many blocks to the newest finished run of the suite; 0: none.
+        artifacts: what the boards are given; None: it is gathered for the suite.
     """
 
     suite: Suite
@@ -66,6 +67,7 @@ class Request:
     resume_within_s: float | None = None
     leave_out_missing: bool = False
     add_blocks: int = 0
+    artifacts: Artifacts | None = None
 
 
 @dataclass
@@ -194,7 +196,7 @@ def open_session(
     if request.resume and unfinished is None and not request.or_begin:
         raise UsageError(nothing_to_resume(request.out, request.suite.name, request.command))
     check_writable(request.out)
-    artifacts = gather(request.suite, data_dir=request.data_dir, progress=progress)
+    artifacts = request.artifacts or gather(request.suite, data_dir=request.data_dir, progress=progress)
     history = durations_below(request.out, request.lab)
     if request.add_blocks:
         return _extend(request, artifacts, history, progress)

@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "try": "Run a suite's own methods once on this machine, shortened, and say what came out; nothing is kept.",
     "prepare": "Make the data and start-weight artefacts that a suite needs, on this host (needs torch for new ones).",
     "tune-rates": "Search every method's learning rate without the suite's test set, and print the lines for the suite.",
+    "search": "Search the best point of a suite's [search] space within a budget, measured on one board.",
     "suites": "List the built-in suites: what each is for, how much it measures, how long it took.",
     "examples": "Copy the examples that come with tunebench into a folder; without one, list them.",
     "setup": "Prepare a board: check it, make a virtual environment, install the torch that fits, or the runtime asked for.",  # noqa: E501

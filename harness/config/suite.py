@@ -42,6 +42,7 @@ from tunebench.harness.config.suite_compress import (
     transforms_of,
 )
 from tunebench.harness.config.suite_schema import LEVELS, SUITE_FOLDER, Header, SuiteFile, WorkloadEntry
+from tunebench.harness.config.suite_search import SearchTable
 from tunebench.harness.config.suite_stress import Stressor, operating_points, stressors_of
 from tunebench.harness.config.toml import read_toml, validate
 from tunebench.harness.errors import UsageError
@@ -184,6 +185,14 @@ class Suite:
     given: str | None = None
     #: After how many blocks to look whether every comparison is decided; empty: all blocks are measured.
     looks: tuple[sequential.Look, ...] = ()
+    #: Its file as it was read: what a search edits.
+    tables: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    #: Which values a search may take; ``None``: the suite says nothing of it.
+    search: SearchTable | None = field(default=None, compare=False)
+    #: Seed of the first block; those of a search are others than those of the runs that measure its choice.
+    first_seed: int = 0
+    #: The search that chose its rows, as the plan stores it.
+    searched: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -319,6 +328,8 @@ class Suite:
                 if self.looks
                 else {}
             ),
+            **({"search": dict(self.searched)} if self.searched is not None else {}),
+            **({"first_seed": self.first_seed} if self.first_seed else {}),
             "study": self.header.study,
             **({"candidate": self.header.candidate} if self.header.candidate is not None else {}),
             **({"margin": self.header.margin} if self.header.margin is not None else {}),
@@ -380,8 +391,21 @@ def load_suite(name_or_file: str) -> Suite:
 
 
 def _load(path: Path) -> Suite:
+    return suite_of(read_toml(path, "suite"), path)
+
+
+def suite_of(raw: Mapping[str, Any], path: Path) -> Suite:
+    """Return the suite that the tables of a file say.
+
+    Args:
+        raw: the tables, as they were read or edited.
+        path: of the file, for messages; what it names lies from its folder on.
+
+    Raises:
+        UsageError: something is wrong (file, workload, key and what is allowed).
+    """
     root = path.resolve().parent
-    tables = _with_peft(read_toml(path, "suite"), root, path)
+    tables = _with_peft(dict(raw), root, path)
     inside = SUITE_FOLDER.set(root)
     try:
         parsed = validate(SuiteFile, tables, path, _place)
@@ -407,7 +431,7 @@ def _load(path: Path) -> Suite:
     _check_candidate(parsed.suite, workloads, path)
     _check_blocks(parsed.suite, workloads, path)
     _check_files(workloads, root, path)
-    return Suite(parsed.suite, tuple(workloads), baselines, root)
+    return Suite(parsed.suite, tuple(workloads), baselines, root, tables=raw, search=parsed.search)
 
 
 def _with_peft(tables: dict[str, Any], root: Path, path: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from tunebench.harness.config.suite_compress import (
     start_of,
     transforms_of,
 )
+from tunebench.harness.config.suite_search import SearchTable
 from tunebench.harness.config.suite_stress import (
     StressorEntry,
     check_stressors,
@@ -598,6 +599,7 @@ class SuiteFile(_Strict):
     transform: list[TransformEntry] = Field(default_factory=list, max_length=100)
     stressor: list[StressorEntry] = Field(default_factory=list, max_length=100)
     workload: list[WorkloadEntry] = Field(min_length=1)
+    search: SearchTable | None = Field(default=None, description="what a search varies")
 
     @model_validator(mode="after")
     def _check_stressors(self) -> SuiteFile:

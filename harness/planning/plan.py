@@ -212,7 +212,7 @@ def _of_board(
                 block,
                 slot,
                 role,
-                seed=block,
+                seed=suite.first_seed + block,
                 workload=workload,
                 window_s=window_s,
                 base=base,

@@ -25,6 +25,7 @@ class SuiteView:
         workloads: what was to run, each as it was written (key ``cells``).
         looks: (blocks, alpha) of each look that a run which stops when it is decided takes at most (key
             ``until_decided``); empty in other runs.
+        search: the search that chose what the run measures, as it was written; empty in other runs.
     """
 
     name: str | None = None
@@ -39,6 +40,7 @@ class SuiteView:
     delta: Mapping[str, float] = field(default_factory=dict)
     workloads: tuple[Mapping[str, object], ...] = ()
     looks: tuple[tuple[int, float], ...] = ()
+    search: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
     def of(cls, value: object) -> SuiteView:
@@ -58,6 +60,7 @@ class SuiteView:
             delta=_delta(suite.get("delta")),
             workloads=tuple(_objects(suite.get("cells"))),
             looks=tuple(_looks(suite.get("until_decided"))),
+            search=_object(suite.get("search")),
         )
 
 

@@ -1,1 +1,1 @@
-"""Reports on studies that published papers can be held against."""
+"""Reports on studies that published papers can be held against, and on searches."""

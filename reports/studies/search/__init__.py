@@ -1,0 +1,1 @@
+"""A search under a budget: its trials, which of them nothing beats, and which one was chosen."""
