@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from tunebench.harness.config.suite import Workload
@@ -26,6 +27,10 @@ from tunebench.workloads.prepare.pretrain import data_tensors, shape_of
 #: What is being made, and how much of it is done (0..1).
 Progress = Callable[[str, float], None]
 NO_TORCH = "chains train and look at networks on this host, and torch is not installed: pip install 'tunebench[torch]'"
+NO_HOST_RUNTIME = (
+    "partition: this host runs its part of the network in onnxruntime, which is not installed: "
+    "pip install 'tunebench[onnxruntime]'"
+)
 
 
 @dataclass
@@ -33,6 +38,8 @@ class Compressed:
     """What chains have given: blobs by task, label and base; the rows that cannot be, with the reason."""
 
     blobs: dict[tuple[str, str, int], Blob] = field(default_factory=dict)
+    #: Of rows that are cut: what the host runs, behind the cuts. It travels to no board.
+    remote: dict[tuple[str, str, int], Blob] = field(default_factory=dict)
     impossible: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
@@ -59,6 +66,7 @@ def compress(
     """
     nowhere = {row.key: RUNTIMES[row.runtime].nowhere for row in workloads if row.runtime}
     made = Compressed(impossible={key: reason for key, reason in nowhere.items() if reason})
+    made.impossible.update(dict.fromkeys(_without_host_runtime(workloads), NO_HOST_RUNTIME))
     rows = [workload for workload in workloads if workload.chain and not workload.aa_control]
     if not rows:
         return made
@@ -74,23 +82,37 @@ def compress(
             if row.key in made.impossible:
                 continue
             try:
-                path, sha256 = runner.file_of(row, cache_dir)
+                blob, remote = runner.files_of(row, cache_dir)
             except ImportError:
                 made.impossible[row.key] = NO_TORCH
             except (DataUnavailable, WorkloadError) as error:
                 made.impossible[row.key] = f"it cannot be compressed as asked: {error}"
             else:
-                made.blobs[(*row.key, base)] = Blob(name=f"{sha256}.tbx", sha256=sha256, path=path)
-    controls = (workload for workload in workloads if workload.chain and workload.aa_control)
-    for control in controls:
-        # An A/A control is its baseline once more, from the same bytes.
+                made.blobs[(*row.key, base)] = blob
+                if remote is not None:
+                    made.remote[(*row.key, base)] = remote
+    _add_controls(made, workloads, rows, len(prepared))
+    return made
+
+
+def _add_controls(
+    made: Compressed, workloads: Sequence[Workload], rows: Sequence[Workload], n_bases: int
+) -> None:
+    """Give each A/A control what its baseline has: it is the baseline once more, from the same bytes."""
+    for control in (workload for workload in workloads if workload.chain and workload.aa_control):
         twin = next(row for row in rows if row.params == control.params and row.method == control.method)
         if twin.key in made.impossible:
             made.impossible[control.key] = made.impossible[twin.key]
-        for base in range(len(prepared)):
-            if (*twin.key, base) in made.blobs:
-                made.blobs[(*control.key, base)] = made.blobs[(*twin.key, base)]
-    return made
+        for blobs in (made.blobs, made.remote):
+            for base in range(n_bases):
+                if (*twin.key, base) in blobs:
+                    blobs[(*control.key, base)] = blobs[(*twin.key, base)]
+
+
+def _without_host_runtime(workloads: Sequence[Workload]) -> list[tuple[str, str]]:
+    """Return the rows whose second part this host cannot run."""
+    rows = [row.key for row in workloads if row.partition is not None]
+    return rows if rows and find_spec("onnxruntime") is None else []
 
 
 class _Runner:
@@ -101,31 +123,42 @@ class _Runner:
         self._store = store
         self._chains: object | None = None
 
-    def file_of(self, row: Workload, cache_dir: Path) -> tuple[Path, str]:
-        """Return the file of a row's network and its SHA-256, made now if it is not there whole.
+    def files_of(self, row: Workload, cache_dir: Path) -> tuple[Blob, Blob | None]:
+        """Return a row's network, and of one that is cut the host's parts; made now if they are not there whole.
 
         Raises:
-            ImportError: it must be made, and there is no torch.
-            DataUnavailable: it must be made, and the source domain's samples are not there.
-            WorkloadError: a step cannot be done to this network.
+            ImportError: they must be made, and there is no torch.
+            DataUnavailable: they must be made, and the source domain's samples are not there.
+            WorkloadError: a step cannot be done to this network, or it cannot be cut there.
         """
         settings = row.settings or Settings()
         form = row.runtime or "start"
+        if row.partition is not None:
+            form = f"{form}-cut-{row.partition.cut}"
         ident = identity(
             row.chain, settings, form, str(self._base), self._files.data_sha256, self._files.weights_sha256
         )
         path = cache_dir / f"{row.dataset}-{row.model}-{form}-{ident}.tbx".replace("/", "-").replace(":", "-")
-        sha256 = _intact(path)
-        if sha256 is None:
-            raw = self._made(row, settings, row.chain)
-            sha256 = _write(path, raw)
-        return path, sha256
+        places = [path] if row.partition is None else [path, path.with_suffix(".remote.tbx")]
+        hashes = [_intact(place) for place in places]
+        if None in hashes:
+            hashes = [
+                _write(place, raw)
+                for place, raw in zip(places, self._made(row, settings, row.chain), strict=True)
+            ]
+        blobs = [
+            Blob(name=f"{sha256}.tbx", sha256=str(sha256), path=place)
+            for place, sha256 in zip(places, hashes, strict=True)
+        ]
+        return blobs[0], blobs[1] if len(blobs) > 1 else None
 
-    def _made(self, row: Workload, settings: Settings, steps: Sequence[Step]) -> bytes:
+    def _made(self, row: Workload, settings: Settings, steps: Sequence[Step]) -> list[bytes]:
+        """Return what a row's board runs, and of one that is cut what the host runs."""
         import torch
 
         from tunebench.workloads.compress.chain import Chains, Domains
-        from tunebench.workloads.compress.deployed import encoded, start_weights
+        from tunebench.workloads.compress.deployed import encoded, remote_parts, start_weights
+        from tunebench.workloads.compress.parts import cut_parts
         from tunebench.workloads.compress.state import state_of
         from tunebench.workloads.compress.train import part_of
 
@@ -151,8 +184,11 @@ class _Runner:
         assert isinstance(chains, Chains)  # noqa: S101 - for the type: torch is imported late
         state = chains.run(steps)
         if row.runtime is None:
-            return start_weights(state, steps, meta)
-        return encoded(state, chains.base, row.runtime, steps, meta)
+            return [start_weights(state, steps, meta)]
+        if row.partition is None:
+            return [encoded(state, chains.base, row.runtime, steps, meta)]
+        parts = cut_parts(state, row.partition.cut, artefact.read(str(self._files.data)))
+        return [encoded(state, chains.base, row.runtime, steps, meta, parts=parts), remote_parts(parts, meta)]
 
     def _source(self, row: Workload) -> artefact.Artefact:
         """Return the source domain's samples, which no board gets."""

@@ -36,6 +36,7 @@ from typing import Any
 
 from tunebench.harness.config.peft_file import peft_keys
 from tunebench.harness.config.suite_compress import chain_of, chain_params, transforms_of
+from tunebench.harness.config.suite_partition import Partition
 from tunebench.harness.config.suite_schema import LEVELS, SUITE_FOLDER, Header, SuiteFile, WorkloadEntry
 from tunebench.harness.config.toml import read_toml, validate
 from tunebench.harness.errors import UsageError
@@ -92,6 +93,8 @@ class Workload:
     chain: tuple[Step, ...] = ()
     #: What all chains of the suite have in common; ``None`` without a chain.
     settings: Settings | None = None
+    #: Where its network is cut, so that a part of it runs on the host; ``None``: all of it runs on the board.
+    partition: Partition | None = None
 
     @property
     def own(self) -> bool:
@@ -462,7 +465,8 @@ def _inferring(entry: WorkloadEntry, parsed: SuiteFile) -> list[Workload]:
             device="cpu",
             threads=entry.threads,
             dtype="float32",
-            params=chain_params(parsed.compress, chain, runtime),
+            params=chain_params(parsed.compress, chain, runtime)
+            | (entry.cut.as_params() if entry.cut is not None else {}),
             own_params={},
             deadline_s=(entry.deadline_s or header.deadline_s) + (sustained_s or 0.0),
             needs_ram_gb=entry.needs.ram_gb,
@@ -472,6 +476,7 @@ def _inferring(entry: WorkloadEntry, parsed: SuiteFile) -> list[Workload]:
             runtime=runtime,
             chain=chain,
             settings=parsed.compress.settings,
+            partition=entry.cut,
         )
         for name, chain in chains.items()
     ]

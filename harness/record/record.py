@@ -24,6 +24,7 @@ from tunebench.reports.records import (
     ClockOffset,
     Conditions,
     Energy,
+    Partition,
     Provenance,
     Quality,
     Repetition,
@@ -51,6 +52,14 @@ class Shipped:
 
 
 @dataclass(frozen=True)
+class Partitioned:
+    """A network that was cut between board and host, and why it was not."""
+
+    partition: Partition | None = None
+    missing: str | None = None
+
+
+@dataclass(frozen=True)
 class OfFarm:
     """What a board's farm has to do with a repetition.
 
@@ -73,6 +82,7 @@ def make_record(
     lost_because: str | None = None,
     by_meter: MeterEnergy | None = None,
     shipped: Shipped | None = None,
+    partitioned: Partitioned | None = None,
     of_farm: OfFarm = OfFarm(),
     host_s: float | None,
     ssh_channels: int | None,
@@ -88,6 +98,7 @@ def make_record(
         lost_because: why it was lost, where the host knows better than the board.
         by_meter: the energy by the board's external meter; None on a board without one.
         shipped: the updates, where the suite asks for them.
+        partitioned: its network over links, where the suite asks for it.
         of_farm: what the board's farm has to do with it.
         host_s: seconds that the host spent on it.
         ssh_channels: SSH channels that it took.
@@ -104,6 +115,7 @@ def make_record(
         lost_because=lost_because,
         by_meter=by_meter,
         shipped=shipped,
+        partitioned=partitioned,
         of_farm=of_farm,
         host_s=host_s,
         ssh_channels=ssh_channels,
@@ -123,6 +135,7 @@ def _unjudged(
     lost_because: str | None,
     by_meter: MeterEnergy | None,
     shipped: Shipped | None,
+    partitioned: Partitioned | None,
     of_farm: OfFarm,
     host_s: float | None,
     ssh_channels: int | None,
@@ -169,6 +182,8 @@ def _unjudged(
     )
     if shipped is not None and shipped.missing:
         missing["updates"] = shipped.missing
+    if partitioned is not None and partitioned.missing:
+        missing["partition"] = partitioned.missing
     seen = Seen(
         window_s=0.0 if untimed else window_s if sustained_load or wall_s is not None else None,
         window_missing=missing.get("wall_s")
@@ -235,6 +250,7 @@ def _unjudged(
         madds=result.madds,
         metrics={name[:64]: float(value) for name, value in result.metrics.items() if _is_number(value)},
         inference=result.inference,
+        partition=partitioned.partition if partitioned is not None else None,
         updates=shipped.updates if shipped is not None else [],
         quality=_quality(result),
         conditions=exit_record.conditions if exit_record else Conditions(),

@@ -47,6 +47,7 @@ class BoardRuntime(NamedTuple):
         wheels: which there are; empty: any board may have it.
         numbers: forms of numbers that it runs, see :class:`tunebench.workloads.compress.state.Numbers`.
         note: what else a reader must know.
+        partitions: it runs the part of a network before a cut, see :mod:`tunebench.workloads.deploy.device_parts`.
         nowhere: why no board runs it: its rows stand in tables, left out with this reason.
     """
 
@@ -57,6 +58,7 @@ class BoardRuntime(NamedTuple):
     wheels: Tuple[RuntimeWheel, ...] = ()
     numbers: Tuple[str, ...] = ("float32",)
     note: str = ""
+    partitions: bool = False
     nowhere: str = ""
 
     def load(self) -> Any:
@@ -118,6 +120,7 @@ RUNTIMES: Dict[str, BoardRuntime] = {
         wheels=_rows(_64_BIT, ((3, 11), (3, 14)), (2, 28), "1.32.0")
         + _rows(_64_BIT, ((3, 10), (3, 10)), (2, 28), "1.23.2"),
         numbers=("float32", "float16", "int8-static", "int8-dynamic"),
+        partitions=True,
     ),
     "ncnn": BoardRuntime(
         "ncnn_net",
@@ -148,6 +151,7 @@ RUNTIMES: Dict[str, BoardRuntime] = {
         ("torch",),
         "torch",
         note="TorchScript on torch, traced and frozen: it stands for PyTorch Mobile, whose packages are no more made",
+        partitions=True,
     ),
 }
 
