@@ -25,6 +25,7 @@ MODULES = (
     "speed_up",
     "edge_workflow",
     "runtimes",
+    "partition",
     "comparison",
     "methods",
     "energy",
