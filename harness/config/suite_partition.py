@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from tunebench.harness.config.suite_compress import numbers_of
 from tunebench.targets.transport.traffic_shaping import PROFILES, Profile
@@ -39,6 +39,13 @@ class LinkTable(BaseModel):
     up_bit_s: float = Field(gt=0, description="board -> host, bits a second")
     down_bit_s: float = Field(gt=0, description="host -> board")
     rtt_s: float = Field(ge=0, le=10, description="round trip of an empty link")
+
+
+#: a name that tunebench has, or numbers; told apart beforehand, so that a mistake is told once
+LinkEntry = Annotated[
+    Annotated[str, Tag("name")] | Annotated[LinkTable, Tag("table")],
+    Discriminator(lambda value: "name" if isinstance(value, str) else "table"),
+]
 
 
 @dataclass(frozen=True)

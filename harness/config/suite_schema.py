@@ -21,7 +21,7 @@ from tunebench.harness.config.suite_compress import (
     transforms_of,
 )
 from tunebench.harness.config.suite_partition import (
-    LinkTable,
+    LinkEntry,
     Partition,
     check_ends_in_float32,
     check_partition,
@@ -224,7 +224,7 @@ class WorkloadEntry(_Strict):
         default=None,
         description="with 'runtime': the last layer on the board, or 'auto'; the host runs the rest",
     )
-    links: list[str | LinkTable] | None = Field(
+    links: list[LinkEntry] | None = Field(
         default=None, max_length=16, description="with 'partition': shaped links besides the board's own"
     )
     start: list[str] = Field(
