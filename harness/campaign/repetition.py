@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from tunebench.harness.board.link import Interrupted, Link
 from tunebench.harness.campaign.board_state import BoardState
-from tunebench.harness.campaign.partition import partition
-from tunebench.harness.campaign.update_transfer import ship
+from tunebench.harness.campaign.over_links.partition import partition
+from tunebench.harness.campaign.over_links.update_transfer import ship
 from tunebench.harness.planning import attempts, limits
 from tunebench.harness.planning.job import BoardContext, Job
 from tunebench.harness.record.energy import meter as energy_meter

@@ -14,12 +14,11 @@ from tunebench.reports.analysis.row import (
     MethodResult,
     PartitionNumbers,
 )
-from tunebench.reports.analysis.within.served import keys_of
+from tunebench.reports.analysis.within.served import NONE, in_seconds, keys_of, with_interval
 from tunebench.reports.figures import DataTable
 from tunebench.reports.formatting.markdown import escaped
 from tunebench.reports.formatting.table import grid, paragraph
 from tunebench.reports.formatting.units import clean, joules, seconds, signed_percent, size
-from tunebench.reports.sections.base.medians import NONE, in_seconds, with_interval
 from tunebench.reports.sections.base.section import Page, Section, partial
 from tunebench.reports.summary import Summary
 

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tunebench.reports.analysis.row import Median, MethodResult, Served
-from tunebench.reports.analysis.within.served import keys_of, served_rows
+from tunebench.reports.analysis.within.served import NONE, in_seconds, keys_of, served_rows, with_interval
 from tunebench.reports.figures import DataTable
 from tunebench.reports.formatting.markdown import escaped
 from tunebench.reports.formatting.table import grid, paragraph
 from tunebench.reports.formatting.units import clean, seconds, size
-from tunebench.reports.sections.base.medians import NONE, in_seconds, with_interval
 from tunebench.reports.sections.base.section import Page, Section, partial
 from tunebench.reports.summary import Summary
 

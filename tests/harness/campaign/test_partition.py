@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.partition import shaped_best, slow_interpreter, suite_text
 from tunebench.harness.artifacts import compressed
-from tunebench.harness.campaign import partition
+from tunebench.harness.campaign.over_links import partition
 from tunebench.reports.render.text import table
 from tunebench.reports.summary import summarise
 
