@@ -61,6 +61,7 @@ _LONG = (
     "tests/harness/campaign/test_language.py",
     "tests/harness/campaign/test_networks.py",
     "tests/harness/campaign/test_own_methods.py",
+    "tests/harness/campaign/test_partition.py",
     "tests/harness/campaign/test_thousand_boards.py",
     "tests/harness/campaign/test_update_transfer.py",
     "tests/harness/lab/test_wheelhouse.py",

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
 #: What is being made, and how much of it is done (0..1).
 Progress = Callable[[str, float], None]
 NO_TORCH = "chains train and look at networks on this host, and torch is not installed: pip install 'tunebench[torch]'"
+NO_HOST_RUNTIME = (
+    "partition: this host runs its part of the network in onnxruntime, which is not installed: "
+    "pip install 'tunebench[onnxruntime]'"
+)
 
 
 @dataclass
@@ -47,6 +52,8 @@ class Compressed:
     """What chains and trunks have given: blobs by task, label and base; the rows that cannot be, with the reason."""
 
     blobs: dict[tuple[str, str, int], Blob] = field(default_factory=dict)
+    #: Of rows that are cut: what the host runs, behind the cuts. It travels to no board.
+    remote: dict[tuple[str, str, int], Blob] = field(default_factory=dict)
     impossible: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
@@ -75,6 +82,7 @@ def compress(
     """
     nowhere = {row.key: RUNTIMES[row.runtime].nowhere for row in workloads if row.runtime}
     made = Compressed(impossible={key: reason for key, reason in nowhere.items() if reason})
+    made.impossible.update(dict.fromkeys(_without_host_runtime(workloads), NO_HOST_RUNTIME))
     changed = [workload for workload in workloads if workload.chain or workload.trunk]
     rows = [workload for workload in changed if not workload.aa_control]
     if not rows:
@@ -92,18 +100,26 @@ def compress(
             if row.key in made.impossible:
                 continue
             try:
-                path, sha256 = runner.file_of(row, cache_dir)
+                blob, remote = runner.files_of(row, cache_dir)
             except ImportError:
                 made.impossible[row.key] = NO_TORCH
             except (DataUnavailable, WorkloadError) as error:
                 asked = "be compressed as asked" if row.chain else "have its trunk written"
                 made.impossible[row.key] = f"it cannot {asked}: {error}"
             else:
-                made.blobs[(*row.key, base)] = Blob(name=f"{sha256}.tbx", sha256=sha256, path=path)
+                made.blobs[(*row.key, base)] = blob
+                if remote is not None:
+                    made.remote[(*row.key, base)] = remote
     for control in changed:
         if control.aa_control:
             _follow(made, control, rows, range(first_base, first_base + len(prepared)))
     return made
+
+
+def _without_host_runtime(workloads: Sequence[Workload]) -> list[tuple[str, str]]:
+    """Return the rows whose second part this host cannot run."""
+    rows = [row.key for row in workloads if row.partition is not None]
+    return rows if rows and find_spec("onnxruntime") is None else []
 
 
 def _follow(made: Compressed, control: Workload, rows: Sequence[Workload], bases: Iterable[int]) -> None:
@@ -111,9 +127,10 @@ def _follow(made: Compressed, control: Workload, rows: Sequence[Workload], bases
     twin = next(row for row in rows if row.params == control.params and row.method == control.method)
     if twin.key in made.impossible:
         made.impossible[control.key] = made.impossible[twin.key]
-    for base in bases:
-        if (*twin.key, base) in made.blobs:
-            made.blobs[(*control.key, base)] = made.blobs[(*twin.key, base)]
+    for blobs in (made.blobs, made.remote):
+        for base in bases:
+            if (*twin.key, base) in blobs:
+                blobs[(*control.key, base)] = blobs[(*twin.key, base)]
 
 
 class _Runner:
@@ -124,29 +141,38 @@ class _Runner:
         self._store = store
         self._chains: Chains | None = None
 
-    def file_of(self, row: Workload, cache_dir: Path) -> tuple[Path, str]:
-        """Return the file of a row's network and its SHA-256, made now if it is not there whole.
+    def files_of(self, row: Workload, cache_dir: Path) -> tuple[Blob, Blob | None]:
+        """Return a row's network, and of one that is cut the host's parts; made now if they are not there whole.
 
         Raises:
-            ImportError: it must be made, and there is no torch.
-            DataUnavailable: it must be made, and the source domain's samples are not there.
-            WorkloadError: a step cannot be done to this network.
+            ImportError: they must be made, and there is no torch.
+            DataUnavailable: they must be made, and the source domain's samples are not there.
+            WorkloadError: a step cannot be done to this network, or it cannot be cut there.
         """
         settings = row.settings or Settings()
         form = row.runtime or ("trunk" if row.trunk else "start")
-        parts = [form, str(self._base), self._files.data_sha256, self._files.weights_sha256]
+        parts = [str(self._base), self._files.data_sha256, self._files.weights_sha256]
+        if row.partition is not None:
+            form = f"{form}-cut-{row.partition.cut}"
         if row.trunk:
             parts += [row.trunk, *_head(row, self._start.graph).given]
-        ident = identity(row.chain, settings, *parts)
+        ident = identity(row.chain, settings, form, *parts)
         path = cache_dir / f"{row.dataset}-{row.model}-{form}-{ident}.tbx".replace("/", "-").replace(":", "-")
-        sha256 = _intact(path)
-        if sha256 is None:
-            raw = self._made(row, settings)
-            sha256 = _write(path, raw)
-        return path, sha256
+        places = [path] if row.partition is None else [path, path.with_suffix(".remote.tbx")]
+        hashes = [_intact(place) for place in places]
+        if None in hashes:
+            made = self._made(row, settings)
+            hashes = [_write(place, raw) for place, raw in zip(places, made, strict=True)]
+        blobs = [
+            Blob(name=f"{sha256}.tbx", sha256=str(sha256), path=place)
+            for place, sha256 in zip(places, hashes, strict=True)
+        ]
+        return blobs[0], blobs[1] if len(blobs) > 1 else None
 
-    def _made(self, row: Workload, settings: Settings) -> bytes:
-        from tunebench.workloads.compress.deployed import encoded, start_weights
+    def _made(self, row: Workload, settings: Settings) -> list[bytes]:
+        """Return what a row's board gets, and of a network that is cut what the host runs."""
+        from tunebench.workloads.compress.deployed import encoded, remote_parts, start_weights
+        from tunebench.workloads.compress.parts import cut_parts
         from tunebench.workloads.compress.trunk import trunk_artefact
 
         meta: dict[str, Any] = {
@@ -163,10 +189,14 @@ class _Runner:
             meta |= {"settings": row.params["compress"], "made_with": f"torch {torch.__version__}"}
             state = self._chains_of(row, settings).run(row.chain)
         if row.trunk:
-            return trunk_artefact(state, _head(row, state.graph), row.chain, meta)
+            return [trunk_artefact(state, _head(row, state.graph), row.chain, meta)]
         if row.runtime is None:
-            return start_weights(state, row.chain, meta)
-        return encoded(state, self._start, row.runtime, row.chain, meta)
+            return [start_weights(state, row.chain, meta)]
+        if row.partition is None:
+            return [encoded(state, self._start, row.runtime, row.chain, meta)]
+        parts = cut_parts(state, row.partition.cut, self._data)
+        first = encoded(state, self._start, row.runtime, row.chain, meta, parts=parts)
+        return [first, remote_parts(parts, meta)]
 
     @cached_property
     def _start(self) -> State:

@@ -47,6 +47,8 @@ class Artifacts:
     built: Mapping[tuple[str, str], Mapping[str, Blob]] = field(default_factory=dict)
     #: What chains have made: (task, label, base) -> blob, in the place of the start weights.
     compressed: Mapping[tuple[str, str, int], Blob] = field(default_factory=dict)
+    #: What the host runs of cut networks: (task, label, base) -> artefact; it travels to no board.
+    remote: Mapping[tuple[str, str, int], Blob] = field(default_factory=dict)
     #: Rows whose chain cannot be: task and label -> why.
     impossible: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
@@ -193,6 +195,7 @@ def gather(
     weights: dict[str, Blob] = {}
     unavailable: dict[str, str] = {}
     compressed: dict[tuple[str, str, int], Blob] = {}
+    remote: dict[tuple[str, str, int], Blob] = {}
     impossible: dict[tuple[str, str], str] = {}
     runners: Runners = {}
     for task, (dataset, model) in artefacts_of(suite).items():
@@ -223,6 +226,7 @@ def gather(
                 runners=runners,
             )
             compressed.update(chains.blobs)
+            remote.update(chains.remote)
             impossible.update(chains.impossible)
         if not train_bases:
             folders = [cache_dir] if cache_dir else cache_places("artefacts")
@@ -234,7 +238,7 @@ def gather(
     }
     return Artifacts(
         build_payload(lab_engines_of(suite)), data, weights, bases, to_train, own=own, unavailable=unavailable,
-        compressed=compressed, impossible=impossible,
+        compressed=compressed, remote=remote, impossible=impossible,
     )  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from tunebench.harness.board.link import Interrupted, Link
 from tunebench.harness.board.shaped import TellStress
 from tunebench.harness.campaign.board_state import BoardState
-from tunebench.harness.campaign.update_transfer import ship
+from tunebench.harness.campaign.over_links.partition import partition
+from tunebench.harness.campaign.over_links.update_transfer import ship
 from tunebench.harness.planning import attempts, limits
 from tunebench.harness.planning.job import BoardContext, Job
 from tunebench.harness.record.energy import meter as energy_meter
@@ -95,11 +96,13 @@ def run_repetition(
         repeats=in_window(job.planned, harvested.result or WorkloadResult()),
     )
     shipped = _shipped(link, job, context, harvested) if job.ships else None
+    partitioned = partition(link, job, context, harvested) if job.planned.workload.partition else None
     record = make_record(
         job,
         context,
         harvested,
         shipped=shipped,
+        partitioned=partitioned,
         exchanges=exchanges,
         check_failed=state.check_failed(job.planned.workload),
         lost_because=_why_lost(link, harvest, torn, seen_by_farm) if harvested.lost else None,

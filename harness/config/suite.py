@@ -41,6 +41,7 @@ from tunebench.harness.config.suite_compress import (
     start_of,
     transforms_of,
 )
+from tunebench.harness.config.suite_partition import Partition
 from tunebench.harness.config.suite_schema import LEVELS, SUITE_FOLDER, Header, SuiteFile, WorkloadEntry
 from tunebench.harness.config.suite_search import SearchTable
 from tunebench.harness.config.suite_stress import Stressor, operating_points, stressors_of
@@ -102,6 +103,8 @@ class Workload:
     settings: Settings | None = None
     #: What is put around it on purpose; ``None``: it is measured quietly.
     stressor: Stressor | None = None
+    #: Where its network is cut, so that a part of it runs on the host; ``None``: all of it runs on the board.
+    partition: Partition | None = None
 
     @property
     def own(self) -> bool:
@@ -511,7 +514,8 @@ def _inferring(entry: WorkloadEntry, parsed: SuiteFile) -> list[Workload]:
             device="cpu",
             threads=entry.threads,
             dtype="float32",
-            params=chain_params(parsed.compress, chain, runtime),
+            params=chain_params(parsed.compress, chain, runtime)
+            | (entry.cut.as_params() if entry.cut is not None else {}),
             own_params={},
             deadline_s=(entry.deadline_s or header.deadline_s) + (sustained_s or 0.0),
             needs_ram_gb=entry.needs.ram_gb,
@@ -521,6 +525,7 @@ def _inferring(entry: WorkloadEntry, parsed: SuiteFile) -> list[Workload]:
             runtime=runtime,
             chain=chain,
             settings=parsed.compress.settings,
+            partition=entry.cut,
         )
         for name, chain in chains.items()
     ]

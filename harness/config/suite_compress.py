@@ -43,8 +43,11 @@ _NUMBERS = {
 }
 #: Keys that a workload with a runtime may have.
 RUNTIME_KEYS = frozenset(
-    ["dataset", "model", "runtime", "chains", "task", "baseline", "blocks", "threads", "deadline_s", "needs"]
-)
+    [
+        "dataset", "model", "runtime", "chains", "partition", "links", "task", "baseline", "blocks", "threads",
+        "deadline_s", "needs",
+    ]
+)  # fmt: skip
 
 
 class _Strict(BaseModel):
@@ -139,6 +142,11 @@ class TransformEntry(BaseModel):
         )
 
 
+def numbers_of(step: Step) -> str | None:
+    """Return the form of numbers that a step leaves; None if it leaves them as they are."""
+    return _NUMBERS.get((step.kind, step.how))
+
+
 def check_runtime_keys(
     runtime: str | None, given: Sequence[str], chains: Mapping[str, Sequence[str]]
 ) -> None:
@@ -199,7 +207,7 @@ def chain_of(
             raise ValueError(f"chain {name!r}: no [[transform]] has the id {ident!r}; there are: {known}")
     check_order(name, steps, settings)
     for step in steps:
-        numbers = _NUMBERS.get((step.kind, step.how))
+        numbers = numbers_of(step)
         if numbers is None:
             continue
         if runtime is None:

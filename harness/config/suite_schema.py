@@ -22,6 +22,13 @@ from tunebench.harness.config.suite_compress import (
     start_of,
     transforms_of,
 )
+from tunebench.harness.config.suite_partition import (
+    LinkEntry,
+    Partition,
+    check_ends_in_float32,
+    check_partition,
+    partition_of,
+)
 from tunebench.harness.config.suite_search import SearchTable
 from tunebench.harness.config.suite_stress import (
     StressorEntry,
@@ -227,6 +234,13 @@ class WorkloadEntry(_Strict):
         default_factory=dict,
         description="with 'runtime': label -> ids of transforms, and 'tune', in their order",
     )
+    partition: str | None = Field(
+        default=None,
+        description="with 'runtime': the last layer on the board, or 'auto'; the host runs the rest",
+    )
+    links: list[LinkEntry] | None = Field(
+        default=None, max_length=16, description="with 'partition': shaped links besides the board's own"
+    )
     start: list[str] = Field(
         default_factory=list,
         description="ids of transforms that the start weights have gone through, in their order",
@@ -358,6 +372,8 @@ class WorkloadEntry(_Strict):
             )
         if self.runtime is None and self.chains:
             raise ValueError("'chains' go with 'runtime'; start weights of methods have 'start'")
+        if self.runtime is None and (self.partition is not None or self.links is not None):
+            raise ValueError("'partition' and 'links' go with 'runtime': a network that only runs is cut")
         if self.runtime is not None:
             self._check_runtime()
         elif self.own:
@@ -365,6 +381,11 @@ class WorkloadEntry(_Strict):
         else:
             self._check_built_in()
         return self
+
+    @property
+    def cut(self) -> Partition | None:
+        """Return where the network is cut; None if it is not."""
+        return partition_of(self.partition, self.links)
 
     @property
     def own(self) -> bool:
@@ -397,6 +418,8 @@ class WorkloadEntry(_Strict):
         self._check_data(self.model)
         if find_model(self.model).task not in (ROWS, "classify"):
             raise ValueError(f"model {self.model!r}: runtimes run classifiers of images or rows so far")
+        if (partition := self.cut) is not None:
+            check_partition(partition, str(self.runtime), self._graph())
 
     def _check_own(self) -> None:
         if self.start:
@@ -580,7 +603,8 @@ class WorkloadEntry(_Strict):
             return self.task
         name = f"{self.dataset}/{self.model}" if self.dataset else "own"
         if self.runtime is not None:
-            return f"{name} [{self.runtime} x{self.threads}]"
+            cut = f" cut {self.partition}" if self.partition is not None else ""
+            return f"{name} [{self.runtime} x{self.threads}{cut}]"
         if self.start:
             name = f"{name} from {'+'.join(self.start)}"
         usual = (self.engine, self.device, self.threads, self.dtype) == ("torch", "cpu", 1, "float32")
@@ -614,9 +638,13 @@ class SuiteFile(_Strict):
     def _check_chains(self) -> SuiteFile:
         transforms, settings = transforms_of(self.transform), self.compress.settings
         for entry in self.workload:
-            for name, idents in entry.chains.items():
-                chain_of(name, idents, transforms, settings, entry.runtime)
+            chains = {
+                name: chain_of(name, idents, transforms, settings, entry.runtime)
+                for name, idents in entry.chains.items()
+            }
             check_equal_tuning(entry.chains)
+            if entry.cut is not None:
+                check_ends_in_float32(chains)
             if entry.start:
                 start_of(entry.start, transforms, settings, entry.trunk)
         used = any(entry.chains or entry.start for entry in self.workload)

@@ -255,6 +255,12 @@ def ships(planned: Planned) -> bool:
     return planned.role == "timed" and bool(planned.workload.ship)
 
 
+def crosses(planned: Planned) -> bool:
+    """Tell whether a cut network is called over links after a repetition: after timed ones, the A/A control left out."""
+    workload = planned.workload
+    return planned.role == "timed" and workload.partition is not None and not workload.aa_control
+
+
 def _window_spec(planned: Planned) -> dict[str, Any]:
     """Return what is said to repetitions that repeat their fine-tuning in one window, or idle.
 

@@ -131,6 +131,19 @@ class PmuCounts(_Untrusted):
     reason: str | None = Field(default=None, max_length=1000)
 
 
+class PartTime(_Untrusted):
+    """What the part of a network before a cut took on the board, alone.
+
+    Attributes:
+        window_ns: of its calls in an energy repetition, on the board's CLOCK_MONOTONIC.
+    """
+
+    cut: str = Field(max_length=128)
+    device_s: float = Field(ge=0)
+    calls: int = Field(ge=1)
+    window_ns: tuple[int, int] | None = None
+
+
 class WorkloadResult(_Untrusted):
     """``out/result.json``: what the workload says of itself."""
 
@@ -161,6 +174,7 @@ class WorkloadResult(_Untrusted):
     repeats_s: list[Annotated[float, Field(ge=0)]] = Field(default_factory=list, max_length=100_000)
     pmu: PmuCounts | None = None
     inference: Inference | None = None
+    parts: list[PartTime] = Field(default_factory=list, max_length=512)
     missing: dict[str, str] = Field(default_factory=dict, max_length=64)
 
 

@@ -25,6 +25,7 @@ from tunebench.reports.records import (
     ClockOffset,
     Conditions,
     Energy,
+    Partition,
     Provenance,
     Quality,
     Repetition,
@@ -53,6 +54,14 @@ class Shipped:
 
 
 @dataclass(frozen=True)
+class Partitioned:
+    """A network that was cut between board and host, and why it was not."""
+
+    partition: Partition | None = None
+    missing: str | None = None
+
+
+@dataclass(frozen=True)
 class OfFarm:
     """What a board's farm has to do with a repetition.
 
@@ -75,6 +84,7 @@ def make_record(
     lost_because: str | None = None,
     by_meter: MeterEnergy | None = None,
     shipped: Shipped | None = None,
+    partitioned: Partitioned | None = None,
     of_farm: OfFarm = OfFarm(),
     on_host: StressorEntry | None = None,
     host_s: float | None,
@@ -91,6 +101,7 @@ def make_record(
         lost_because: why it was lost, where the host knows better than the board.
         by_meter: the energy by the board's external meter; None on a board without one.
         shipped: the updates, where the suite asks for them.
+        partitioned: its network over links, where the suite asks for it.
         of_farm: what the board's farm has to do with it.
         on_host: what became of a stressor that the host applied.
         host_s: seconds that the host spent on it.
@@ -108,6 +119,7 @@ def make_record(
         lost_because=lost_because,
         by_meter=by_meter,
         shipped=shipped,
+        partitioned=partitioned,
         of_farm=of_farm,
         on_host=on_host,
         host_s=host_s,
@@ -128,6 +140,7 @@ def _unjudged(
     lost_because: str | None,
     by_meter: MeterEnergy | None,
     shipped: Shipped | None,
+    partitioned: Partitioned | None,
     of_farm: OfFarm,
     on_host: StressorEntry | None,
     host_s: float | None,
@@ -175,6 +188,8 @@ def _unjudged(
     )
     if shipped is not None and shipped.missing:
         missing["updates"] = shipped.missing
+    if partitioned is not None and partitioned.missing:
+        missing["partition"] = partitioned.missing
     seen = Seen(
         window_s=0.0 if untimed else window_s if sustained_load or wall_s is not None else None,
         window_missing=missing.get("wall_s")
@@ -241,6 +256,7 @@ def _unjudged(
         madds=result.madds,
         metrics={name[:64]: float(value) for name, value in result.metrics.items() if _is_number(value)},
         inference=result.inference,
+        partition=partitioned.partition if partitioned is not None else None,
         updates=shipped.updates if shipped is not None else [],
         quality=_quality(result),
         conditions=exit_record.conditions if exit_record else Conditions(),

@@ -22,6 +22,7 @@ from tunebench.reports.analysis.row import (
 from tunebench.reports.analysis.within.inference import served
 from tunebench.reports.analysis.within.instructions import instructions
 from tunebench.reports.analysis.within.language import text_training
+from tunebench.reports.analysis.within.partition import partitioned
 from tunebench.reports.analysis.within.phases import UNEXPLAINED, phase_order
 from tunebench.reports.analysis.within.spreads import known_spread as _known_spread
 from tunebench.reports.analysis.within.spreads import spread as _spread
@@ -199,6 +200,7 @@ def numbers(cell: Cell) -> CellNumbers:
         instrumentation_overhead=_overhead(cell),
         curve=_curve(cell),
         inference=served(used),
+        partition=partitioned(cell.reps, used),
         texts=text_training(cell.reps, used),
     )
 

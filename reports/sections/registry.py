@@ -26,6 +26,7 @@ MODULES = (
     "edge_workflow",
     "runtimes",
     "search",
+    "partition",
     "comparison",
     "methods",
     "energy",

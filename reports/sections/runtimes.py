@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tunebench.reports.analysis.row import Median, MethodResult, Served
-from tunebench.reports.analysis.within.served import keys_of, served_rows
+from tunebench.reports.analysis.within.served import NONE, in_seconds, keys_of, served_rows, with_interval
 from tunebench.reports.figures import DataTable
 from tunebench.reports.formatting.markdown import escaped
 from tunebench.reports.formatting.table import grid, paragraph
@@ -23,8 +23,6 @@ _LADDER = (
     "board", "task", "chain", "runtime", "n", "p50 of a call", "CPU", "p90", "p99", "first call", "import", "load",
     "memory of the runtime", "peak memory", "installed", "threads",
 )  # fmt: skip
-
-_NONE = "–"
 
 
 @dataclass(frozen=True)
@@ -83,8 +81,8 @@ def _ladder(row: MethodResult, served: Served) -> list[str]:
         *keys_of(row),
         clean(f"{served.runtime} {served.version}", 60),
         str(served.n),
-        _with_interval(served.p50_s),
-        _seconds(served.cpu_p50_s),
+        with_interval(served.p50_s),
+        in_seconds(served.cpu_p50_s),
         seconds(served.p90_s.median),
         seconds(served.p99_s.median),
         seconds(served.cold_s.median),
@@ -92,22 +90,13 @@ def _ladder(row: MethodResult, served: Served) -> list[str]:
         seconds(served.load_s.median),
         _size(served.runtime_rss_b),
         _size(served.peak_rss_b),
-        size(served.installed_b) if served.installed_b is not None else _NONE,
+        size(served.installed_b) if served.installed_b is not None else NONE,
         threads,
     ]
 
 
-def _with_interval(value: Median) -> str:
-    words = "" if value.interval != "range" else " range"
-    return f"{seconds(value.median)} ({seconds(value.low)} to {seconds(value.high)}{words})"
-
-
-def _seconds(value: Median | None) -> str:
-    return seconds(value.median) if value is not None else _NONE
-
-
 def _size(value: Median | None) -> str:
-    return size(value.median) if value is not None else _NONE
+    return size(value.median) if value is not None else NONE
 
 
 SECTION = RuntimesSection()

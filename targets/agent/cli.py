@@ -1,4 +1,4 @@
-"""The agent's commands: ``payload.zip probe|lease|start|wait|harvest|update|clean|tune|untune|stressors|examine|...``.
+"""The agent's commands, ``payload.zip COMMAND``: each is a line in ``_COMMANDS``.
 
 Requests come on standard input, replies go to standard output, one protocol line each; see
 :mod:`tunebench.targets.agent.protocol`. Nothing heavy is imported before it is needed: each command is a process.
@@ -18,6 +18,8 @@ from tunebench.targets.agent.workdir import AgentError, Workdir
 #: A command whose host has fallen silent ends by itself after so many seconds.
 SILENCE_S = 300
 PROBE_S = 1800
+#: of the payload: serves the part of a network before a cut
+PARTITION = "tunebench.workloads.deploy.serve_parts"
 #: A mode switch takes up to a minute, and so does its way back.
 TUNE_S = 600
 
@@ -147,6 +149,17 @@ def _update(place: Workdir, options: Dict[str, str]) -> None:
             _reply(update_server.apply(job_dir, raw, asked.get("sha256"), asked.get("packed")))
         else:
             raise AgentError("job", "update: 'do' must be list, send, apply or end, got %.40r" % (do,))
+
+
+def _partition(place: Workdir, options: Dict[str, str]) -> None:
+    """Become the program that serves the first part of a job's network, which is cut."""
+    from tunebench.targets.agent.job import workload_env
+
+    job_dir = place.job(_rep_id(options))
+    _request("partition")
+    _reply({"partition": True})
+    signal.alarm(SILENCE_S)  # it survives: the program sets it anew for each request
+    workload_env.become(job_dir, PARTITION)
 
 
 def _clean(place: Workdir, options: Dict[str, str]) -> None:
@@ -309,6 +322,7 @@ _COMMANDS = {
     "wait": _wait,
     "harvest": _harvest,
     "update": _update,
+    "partition": _partition,
     "clean": _clean,
     "lease": _lease,
     "tune": _tune,

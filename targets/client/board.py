@@ -35,6 +35,7 @@ from tunebench.targets.client.replies import (
 from tunebench.targets.client.update_channel import UpdateChannel
 from tunebench.targets.client.venv_replies import BuildEnd, BuildEvent, VenvFacts
 from tunebench.targets.errors import ReplyError
+from tunebench.targets.transport.channel import Duplex
 from tunebench.targets.transport.clock_offset import Offset
 
 #: Beyond what the board was told to wait, until its silence counts as a lost link.
@@ -213,6 +214,21 @@ class Board(Connection):
         """Open a channel of its own for the updates of a job that has ended: a context manager."""
         duplex = self._agent("update", "--rep", protocol.check_rep_id(rep_id))
         return UpdateChannel(duplex, self.spec.id, self._answer, self.spec.timeouts.command_s)
+
+    def partition(self, rep_id: str) -> Duplex:
+        """Open a channel to the program that serves the first part of an ended job's network, which is cut.
+
+        Returns:
+            the channel: what comes next on it is that program's, not the agent's.
+        """
+        duplex = self._agent("partition", "--rep", protocol.check_rep_id(rep_id))
+        try:
+            duplex.send_message({"partition": {}})
+            self._answer(duplex, self.spec.timeouts.command_s)
+        except BaseException:
+            duplex.close()
+            raise
+        return duplex
 
     def clean(self, rep_id: str, hold_s: float = 0.0) -> None:
         """End what is left of a job and remove its files; a job that is gone is fine.

@@ -14,14 +14,19 @@ from tunebench.workloads.compress.chain import float_parent
 from tunebench.workloads.compress.forms.ncnn_writer import ncnn_files
 from tunebench.workloads.compress.forms.onnx_writer import onnx_bytes
 from tunebench.workloads.compress.forms.tflite_writer import tflite_bytes
+from tunebench.workloads.compress.parts import Parts
 from tunebench.workloads.compress.state import State, TransformError
 from tunebench.workloads.compress.steps import Step
 from tunebench.workloads.deploy import RUNTIMES
+from tunebench.workloads.models.cuts import DEVICE, REMOTE
 from tunebench.workloads.models.graph import weight_shapes
 from tunebench.workloads.models.graph_json import to_json
 
 #: tensors of a network in a runtime's own form; the first is named as it is asked for: ``model`` or ``parent``
 Form = Callable[[State, str], Mapping[str, artefact.Tensor]]
+
+#: what the host runs its part of a cut network in
+HOST_RUNTIME = "onnxruntime"
 
 
 def _onnx(state: State, name: str) -> Mapping[str, artefact.Tensor]:
@@ -51,6 +56,8 @@ def encoded(
     runtime: str,
     steps: Sequence[Step],
     meta: dict[str, Any],
+    *,
+    parts: Parts | None = None,
 ) -> bytes:
     """Return the artefact of a chain's end; equal chains give equal bytes.
 
@@ -60,6 +67,7 @@ def encoded(
         runtime: which reads it.
         steps: the chain.
         meta: further facts: data set, model, the SHA-256 of the weights that it began from.
+        parts: of a network that is cut: the board gets what lies before each cut, too.
 
     Raises:
         TransformError: the runtime cannot run what this chain gives.
@@ -77,6 +85,8 @@ def encoded(
     dense_b = sum(len(tensor.data) for tensor in form(base, "model").values())
     if parent is not None:
         tensors.update(form(parent, "parent"))
+    for cut, part in parts.before.items() if parts is not None else ():
+        tensors.update(form(part, DEVICE + cut))
     facts = {
         "runtime": runtime,
         "chain": [step.as_dict() for step in steps],
@@ -93,9 +103,21 @@ def encoded(
         "dense_b": dense_b,
         "model_sha256": hashlib.sha256(packed).hexdigest(),
         "graph": to_json(state.graph),
+        # Only where it is cut: artefacts of the others keep their bytes.
+        **({"partition": parts.meta} if parts is not None else {}),
         **meta,
     }
     return artefact.encode("deployed", facts, tensors)
+
+
+def remote_parts(parts: Parts, meta: dict[str, Any]) -> bytes:
+    """Return the artefact of what the host runs: the network behind each cut, as ONNX.
+
+    Raises:
+        TransformError: a node that cannot be written.
+    """
+    tensors = {REMOTE + cut: byte_tensor(onnx_bytes(part)) for cut, part in parts.behind.items()}
+    return artefact.encode("deployed", {"runtime": HOST_RUNTIME, "partition": parts.meta, **meta}, tensors)
 
 
 def start_weights(state: State, steps: Sequence[Step], meta: dict[str, Any]) -> bytes:

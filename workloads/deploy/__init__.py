@@ -29,6 +29,7 @@ class BoardRuntime(NamedTuple):
         install: what ``pip install`` is told.
         numbers: forms of numbers that it runs, see :class:`tunebench.workloads.compress.state.Numbers`.
         note: what else a reader must know.
+        partitions: it runs the part of a network before a cut, see :mod:`tunebench.workloads.deploy.device_parts`.
         nowhere: why no board runs it: its rows stand in tables, left out with this reason.
     """
 
@@ -37,6 +38,7 @@ class BoardRuntime(NamedTuple):
     install: str
     numbers: Tuple[str, ...] = ("float32",)
     note: str = ""
+    partitions: bool = False
     nowhere: str = ""
 
     def load(self) -> Any:
@@ -51,6 +53,7 @@ RUNTIMES: Dict[str, BoardRuntime] = {
         ("onnxruntime", "numpy"),
         "onnxruntime",
         numbers=("float32", "float16", "int8-static", "int8-dynamic"),
+        partitions=True,
     ),
     "ncnn": BoardRuntime(
         "ncnn_net",
@@ -77,6 +80,7 @@ RUNTIMES: Dict[str, BoardRuntime] = {
         ("torch",),
         "torch",
         note="TorchScript on torch, traced and frozen: it stands for PyTorch Mobile, whose packages are no more made",
+        partitions=True,
     ),
 }
 

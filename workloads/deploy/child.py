@@ -10,13 +10,22 @@ import math
 import os
 import sys
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from tunebench.workloads import artefact, marks
-from tunebench.workloads.artefact import Artefact, ArtefactError
-from tunebench.workloads.deploy import RUNTIMES, BoardRuntime, RuntimeUnavailable
+from tunebench.workloads import marks
+from tunebench.workloads.artefact import ArtefactError
+from tunebench.workloads.deploy import RUNTIMES
+from tunebench.workloads.deploy.device_parts import DeviceParts, timed_parts
 from tunebench.workloads.deploy.model import Model, Share
 from tunebench.workloads.deploy.parent import STAGE
+from tunebench.workloads.deploy.subject import (
+    Subject,
+    import_runtime,
+    loaded,
+    network_of,
+    read_items,
+    read_role,
+)
 from tunebench.workloads.errors import WorkloadError
 from tunebench.workloads.tasks.spec import MAX_REPEATS
 
@@ -60,24 +69,6 @@ def _save(folder: str, result: Dict[str, Any]) -> None:
     marks.write_json(os.path.join(folder, "out", "result.json"), result)
 
 
-class _Subject(NamedTuple):
-    """What is measured: a runtime with the network of an artefact, and on how many threads."""
-
-    name: str
-    module: Any
-    compressed: Artefact
-    threads: int
-    folder: str
-
-    @property
-    def shape(self) -> Tuple[int, ...]:
-        """Return the shape of one sample."""
-        shape = (self.compressed.meta.get("graph") or {}).get("shape")
-        if not isinstance(shape, list):
-            raise ArtefactError("weights: meta.graph has no shape")
-        return tuple(shape)
-
-
 def _measured(folder: str, recorder: marks.Recorder) -> Tuple[Dict[str, Any], List[Any]]:
     job = marks.load_job()
     spec, paths = dict(job.get("workload", {})), dict(job.get("paths", {}))
@@ -88,18 +79,19 @@ def _measured(folder: str, recorder: marks.Recorder) -> Tuple[Dict[str, Any], Li
 
     stage("import")
     begun_ns = marks.monotonic_ns()
-    account["version"], folders = _import(name, runtime, module)
+    account["version"], folders = import_runtime(name, runtime, module)
     account.update(import_s=_since(begun_ns), rss_import_b=_resident_b())
 
-    subject = _Subject(name, module, _network(paths, name), int(spec.get("threads", 1)), folder)
+    subject = Subject(name, module, network_of(paths, name), int(spec.get("threads", 1)), folder)
     stage("load")
     begun_ns = marks.monotonic_ns()
-    model = _loaded(subject, "model")
+    model = loaded(subject, "model")
     account.update(load_s=_since(begun_ns), rss_load_b=_resident_b())
     if model is None:
         raise ArtefactError("weights: this artefact holds no network for runtime %r" % name)
 
-    items, labels = _test_set(_read(paths, "data"), subject.shape)
+    data = read_role(paths, "data")
+    items, labels = read_items(data, subject.shape)
     samples = [model.prepare(items(at), subject.shape) for at in range(min(_SAMPLES, len(labels)))]
     stage("cold")
     begun_ns = marks.monotonic_ns()
@@ -112,6 +104,8 @@ def _measured(folder: str, recorder: marks.Recorder) -> Tuple[Dict[str, Any], Li
     # The profile and the parent come behind: they are no part of the memory.
     account.update(os_threads=_threads(), rss_end_b=_resident_b(), peak_rss_b=marks.peak_rss_b())
 
+    stage("parts")
+    parts = timed_parts(DeviceParts(subject, data), times.calls, spec.get("repeat") or {})
     stage("test")
     quality = _tested(model, items, labels, subject.shape, times.p50_s)
     account.update(_agreement(subject, items, quality), installed_b=_installed_b(folders))
@@ -127,6 +121,7 @@ def _measured(folder: str, recorder: marks.Recorder) -> Tuple[Dict[str, Any], Li
         params_total=account["params"],
         engine_version="%s %s" % (name, account["version"]),
         inference=account,
+        parts=parts,
         repeats=len(times.rounds_s) if spec.get("repeat") else None,
         repeats_s=times.rounds_s if spec.get("repeat") else [],
     )
@@ -137,17 +132,7 @@ def _since(begun_ns: int) -> float:
     return (marks.monotonic_ns() - begun_ns) / 1e9
 
 
-def _network(paths: Dict[str, str], name: str) -> Artefact:
-    compressed = _read(paths, "weights")
-    if compressed.kind != "deployed" or compressed.meta.get("runtime") != name:
-        raise ArtefactError(
-            "weights: an artefact of kind %r for runtime %r, runtime %r needs one of its own"
-            % (compressed.kind, compressed.meta.get("runtime"), name)
-        )
-    return compressed
-
-
-def _profile(subject: _Subject, samples: List[Any]) -> Dict[str, Any]:
+def _profile(subject: Subject, samples: List[Any]) -> Dict[str, Any]:
     """Return what the artefact says of itself, and what the runtime's own profile says of that."""
     facts = subject.compressed.meta
     claimed = facts.get("claimed")
@@ -212,65 +197,6 @@ class _Stages:
     def __call__(self, stage: str) -> None:
         with open(self._path, "w") as file:
             file.write(stage)
-
-
-def _import(name: str, runtime: BoardRuntime, module: Any) -> Tuple[str, List[str]]:
-    """Import the runtime.
-
-    Raises:
-        RuntimeUnavailable: it is not there, or cannot be imported.
-    """
-    try:
-        version, folders = module.imported()
-    except ImportError as error:
-        raise RuntimeUnavailable(
-            "runtime %r cannot be imported (%s); on the board: %s -m pip install %s"
-            % (name, error, sys.executable, runtime.install)
-        ) from None
-    except Exception as error:  # noqa: BLE001  somebody else's package may raise anything
-        raise RuntimeUnavailable(
-            "runtime %r fails at its import: %s: %s" % (name, type(error).__name__, error)
-        ) from None
-    return version, folders
-
-
-def _read(paths: Dict[str, str], role: str) -> Artefact:
-    if role not in paths:
-        raise ArtefactError("job.paths has no %r: a runtime needs that artefact" % role)
-    return artefact.read(paths[role])
-
-
-def _loaded(subject: _Subject, which: str) -> Optional[Model]:
-    try:
-        model: Optional[Model] = subject.module.load(subject.compressed, which, subject.threads)
-    except WorkloadError:
-        raise
-    except Exception as error:  # noqa: BLE001  a runtime's own errors have no common base
-        first = (str(error).splitlines() or [""])[0][:300]
-        raise RuntimeUnavailable(
-            "runtime %r cannot load the network: %s: %s" % (subject.name, type(error).__name__, first)
-        ) from None
-    return model
-
-
-def _test_set(data: Artefact, shape: Tuple[int, ...]) -> Tuple[Callable[[int], Any], List[int]]:
-    """Return a function that gives the values of one test item as floats, and the classes."""
-    x, y = data.need("test_x"), data.need("test_y")
-    labels = [int(label) for label in y.array()]
-    values, size = x.array(), x.size // max(1, len(labels))
-    if size != _product(shape):
-        raise ArtefactError("data: test items of %d values, the network takes %s" % (size, list(shape)))
-    if x.dtype != "uint8":
-        return lambda at: values[at * size : (at + 1) * size], labels
-    scaled = [level / 255.0 for level in range(256)]
-    return lambda at: [scaled[level] for level in values[at * size : (at + 1) * size]], labels
-
-
-def _product(sizes: Tuple[int, ...]) -> int:
-    result = 1
-    for size in sizes:
-        result *= size
-    return result
 
 
 class _Times:
@@ -364,9 +290,9 @@ def _tested(
     return _Quality(labels, [model.call(model.prepare(items(at), shape)) for at in range(n)])
 
 
-def _agreement(subject: _Subject, items: Callable[[int], Any], quality: _Quality) -> Dict[str, Any]:
+def _agreement(subject: Subject, items: Callable[[int], Any], quality: _Quality) -> Dict[str, Any]:
     """Hold the outputs against those of the float parent, computed here: int8 differs between processors."""
-    parent = _loaded(subject, "parent")
+    parent = loaded(subject, "parent")
     if parent is None:
         return {"parent_agreement": None, "parent_max_difference": None, "parent_items": None}
     n = min(_AGREEING, quality.n)

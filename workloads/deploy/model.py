@@ -14,6 +14,10 @@ class Model:
         """Return the outputs of one sample: inside of the timer, float out."""
         raise NotImplementedError
 
+    def tensor(self, sample: Any) -> bytes:
+        """Return the output of one sample as little-endian float32: what crosses at a cut, whatever its shape."""
+        raise NotImplementedError
+
 
 class Share(NamedTuple):
     """How much of a network was computed in which type, by the runtime's own profile.

@@ -43,6 +43,10 @@ class OnnxModel(Model):
         scores: List[float] = self.session.run(self._output, sample)[0][0].tolist()
         return scores
 
+    def tensor(self, sample: Any) -> bytes:
+        values: bytes = self.session.run(self._output, sample)[0].astype("<f4", copy=False).tobytes()
+        return values
+
 
 def load(artefact: Artefact, which: str, threads: int) -> Optional[OnnxModel]:
     """Return the network, or its float parent; None where the artefact has none."""

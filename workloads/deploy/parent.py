@@ -22,6 +22,7 @@ STAGES = {
     "load": "while it loaded the network",
     "cold": "in its first call",
     "calls": "in a timed call",
+    "parts": "while it ran a part of the network",
     "profile": "under its profiler",
     "test": "on the test set",
 }

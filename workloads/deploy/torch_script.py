@@ -1,10 +1,12 @@
 """TorchScript on torch: the network is traced and frozen on the board, then called as a program without Python."""
 
+import ctypes
 import os
 from typing import Any, List, Optional, Tuple
 
 from tunebench.workloads.artefact import Artefact
 from tunebench.workloads.deploy.model import Model, Share
+from tunebench.workloads.models.cuts import DEVICE, device_part
 from tunebench.workloads.models.graph_json import from_json
 
 
@@ -29,10 +31,16 @@ class TorchModel(Model):
             scores: List[float] = self._program(sample)[0].tolist()
         return scores
 
+    def tensor(self, sample: Any) -> bytes:
+        with self._torch.no_grad():
+            values = self._program(sample).contiguous()
+        # Not through numpy, which a board's torch may have been built without.
+        return ctypes.string_at(values.data_ptr(), 4 * values.numel())
+
 
 def load(artefact: Artefact, which: str, threads: int) -> Optional[TorchModel]:
-    """Return the network; it is in float32, so there is no parent."""
-    if which != "model":
+    """Return the network, or its part before a cut; it is in float32, so there is no parent."""
+    if which != "model" and not which.startswith(DEVICE):
         return None
     import torch
 
@@ -40,6 +48,8 @@ def load(artefact: Artefact, which: str, threads: int) -> Optional[TorchModel]:
 
     torch.set_num_threads(threads)
     graph = from_json(artefact.meta.get("graph"))
+    if which != "model":
+        graph = device_part(graph, which[len(DEVICE) :])
     network = Network(graph)
     load_weights(network, artefact)
     network.eval()

@@ -12,7 +12,7 @@ import subprocess
 from typing import Any, Callable, List, Optional
 
 from tunebench.targets.agent import workdir
-from tunebench.targets.agent.job import env_wrapper, exit_record, pulses
+from tunebench.targets.agent.job import env_wrapper, exit_record, pulses, workload_env
 from tunebench.targets.agent.job.journal import Journal
 from tunebench.targets.agent.job.log import Capture
 from tunebench.targets.agent.job.sampler import Sampler
@@ -139,10 +139,7 @@ class Supervisor:
 
     def _spawn(self, output: int, record: "exit_record.Record") -> Optional["subprocess.Popen[bytes]"]:
         job, paths = self._job, self._job["paths"]
-        env = dict(os.environ, PYTHONUNBUFFERED="1")
-        env.update(job.get("env", {}))
-        env[processes.JOB_VARIABLE] = self._dir
-        env["PYTHONPATH"] = os.pathsep.join(filter(None, [paths["payload"], env.get("PYTHONPATH")]))
+        env = workload_env.of_job(job, self._dir)
         cwd = paths[job.get("cwd", "out")]
         counters = perf_events.Handover()
         env.pop(perf_events.VARIABLE, None)  # another run's, where this one is part of it

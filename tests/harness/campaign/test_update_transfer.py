@@ -10,7 +10,7 @@ import pytest
 from tunebench.harness.artifacts.gather import Artifacts
 from tunebench.harness.board import link
 from tunebench.harness.campaign import repetition
-from tunebench.harness.campaign.update_transfer import Index, computed, ship
+from tunebench.harness.campaign.over_links.update_transfer import Index, computed, ship
 from tunebench.harness.cli import params
 from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.config.suite import load_suite
