@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 from tunebench.harness.board.link import Link
-from tunebench.harness.config.suite_stress import SHAPED_LINK, Stressor
+from tunebench.harness.config.tables.stress import SHAPED_LINK, Stressor
 from tunebench.harness.record.harvest import StressorEntry
 from tunebench.targets.client.board import Board
 from tunebench.targets.transport.traffic_shaping import PROFILES, ShapedLink

@@ -35,16 +35,16 @@ from pathlib import Path
 from typing import Any
 
 from tunebench.harness.config.peft_file import peft_keys
-from tunebench.harness.config.suite_compress import (
+from tunebench.harness.config.tables.compress import (
     chain_of,
     chain_params,
     start_of,
     transforms_of,
 )
-from tunebench.harness.config.suite_partition import Partition
-from tunebench.harness.config.suite_schema import LEVELS, SUITE_FOLDER, Header, SuiteFile, WorkloadEntry
-from tunebench.harness.config.suite_search import SearchTable
-from tunebench.harness.config.suite_stress import Stressor, operating_points, stressors_of
+from tunebench.harness.config.tables.partition import Partition
+from tunebench.harness.config.tables.schema import LEVELS, SUITE_FOLDER, Header, SuiteFile, WorkloadEntry
+from tunebench.harness.config.tables.search import SearchTable
+from tunebench.harness.config.tables.stress import Stressor, operating_points, stressors_of
 from tunebench.harness.config.toml import read_toml, validate
 from tunebench.harness.errors import UsageError
 from tunebench.reports.stats import sequential

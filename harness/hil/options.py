@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-#: The built-in suites that the help names; :data:`tunebench.harness.config.suite_schema.LEVELS` without the demo.
+#: The built-in suites that the help names; :data:`tunebench.harness.config.tables.schema.LEVELS` without the demo.
 LEVELS = "smoke, quick, nightly, paper"
 DEFAULT_CAMPAIGN = "smoke"
 DEFAULT_OUT = "results"

@@ -24,7 +24,7 @@ from tunebench.harness.account import complete_account
 from tunebench.harness.artifacts.gather import data_dir_from_env
 from tunebench.harness.config.inventory import BoardEntry, Inventory, load_inventory
 from tunebench.harness.config.suite import Suite, Workload, load_suite, sized
-from tunebench.harness.config.suite_schema import Delta
+from tunebench.harness.config.tables.schema import Delta
 from tunebench.harness.errors import HarnessError, UsageError, ending_of
 from tunebench.harness.hil import options
 from tunebench.harness.hil.items import measures, parameter

@@ -21,7 +21,7 @@ from tunebench.harness.campaign.progress import PlainLines, StageLines
 from tunebench.harness.campaign.session import Request, Session, new_run_id
 from tunebench.harness.config.inventory import Inventory
 from tunebench.harness.config.suite import Suite, Workload
-from tunebench.harness.config.suite_schema import Header
+from tunebench.harness.config.tables.schema import Header
 from tunebench.harness.errors import UsageError
 from tunebench.harness.planning.plan import Plan, make_plan
 from tunebench.reports.history import index

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.config.suite import Suite, Workload
-from tunebench.harness.config.suite_schema import Header
+from tunebench.harness.config.tables.schema import Header
 
 #: The window rule of on-board sensors and direct-current meters (10 s) and a margin.
 WINDOW_S = 12.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tunebench.harness.config.suite_stress import Stressor
+from tunebench.harness.config.tables.stress import Stressor
 from tunebench.targets.agent.health import background_load
 from tunebench.targets.boards import kind_of
 

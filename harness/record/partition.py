@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Protocol
 
-from tunebench.harness.config.suite_partition import OWN
+from tunebench.harness.config.tables.partition import OWN
 from tunebench.harness.record.energy.board import energy_of_window
 from tunebench.harness.record.harvest import PartTime, Samples
 from tunebench.reports.records import Energy, PartitionCall, PartitionCut, PartitionLink

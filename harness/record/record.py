@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from tunebench.harness import __version__
 from tunebench.harness.config.suite import canonical_json
-from tunebench.harness.config.suite_stress import Stressor
+from tunebench.harness.config.tables.stress import Stressor
 from tunebench.harness.planning.job import BoardContext, Job
 from tunebench.harness.planning.repetition import Planned
 from tunebench.harness.record.energy.board import energy_of_window

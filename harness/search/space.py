@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunebench.harness.config.suite import Suite, suite_of
-from tunebench.harness.config.suite_search import CHAIN, DIMENSIONS, METHOD, Row, Table, Value
+from tunebench.harness.config.tables.search import CHAIN, DIMENSIONS, METHOD, Row, Table, Value
 from tunebench.harness.errors import UsageError
 
 #: A space may have so many points; each is written down, none is measured unasked.

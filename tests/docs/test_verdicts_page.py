@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 
 from tunebench.harness.board import link
-from tunebench.harness.config.suite_schema import Header
+from tunebench.harness.config.tables.schema import Header
 from tunebench.harness.planning import limits
 from tunebench.harness.record.validity import checks, throttling, timing
 from tunebench.targets.agent.job import watchdog

@@ -32,7 +32,7 @@ for window_s in (0.0005, 1.0, None):
 """
 STRESSOR = """
 import sys
-from tunebench.harness.config.suite_stress import kinds
+from tunebench.harness.config.tables.stress import kinds
 from tunebench.targets.agent.tuning.stressors.kind import Place
 from tunebench.targets.agent.tuning.stressors.table import find_kind
 from tunebench.targets.agent.workdir import Workdir

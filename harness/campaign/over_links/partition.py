@@ -15,7 +15,7 @@ import numpy as np
 
 from tunebench.harness.board.device_part import Called, DevicePartChannel
 from tunebench.harness.board.link import Interrupted, Link
-from tunebench.harness.config.suite_partition import OWN
+from tunebench.harness.config.tables.partition import OWN
 from tunebench.harness.planning.job import LEASE_MARGIN_S, BoardContext, Job, crosses
 from tunebench.harness.record.harvest import Harvested
 from tunebench.harness.record.partition import LinkFigures, cut_records, link_record, predicted_s

@@ -12,14 +12,14 @@ import subprocess
 from typing import Any, Callable, List, Optional
 
 from tunebench.targets.agent import workdir
-from tunebench.targets.agent.job import env_wrapper, exit_record, pulses, workload_env
+from tunebench.targets.agent.job import exit_record, pulses, workload_env
 from tunebench.targets.agent.job.journal import Journal
 from tunebench.targets.agent.job.log import Capture
 from tunebench.targets.agent.job.sampler import Sampler
 from tunebench.targets.agent.job.stress import MakeStressor, Stress
 from tunebench.targets.agent.job.stress import none as no_stressor
 from tunebench.targets.agent.job.watchdog import Watchdog
-from tunebench.targets.agent.linux import detached, perf_events, processes
+from tunebench.targets.agent.linux import detached, env_wrapper, perf_events, processes
 from tunebench.targets.agent.protocol import monotonic_ns
 from tunebench.targets.agent.sensors.base import Sensor
 from tunebench.targets.agent.sensors.discover import discover

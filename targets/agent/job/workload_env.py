@@ -4,8 +4,8 @@ import os
 from typing import Any, Dict, List, Mapping
 
 from tunebench.targets.agent import workdir
-from tunebench.targets.agent.job import env_wrapper, state
-from tunebench.targets.agent.linux import processes
+from tunebench.targets.agent.job import state
+from tunebench.targets.agent.linux import env_wrapper, processes
 from tunebench.targets.agent.workdir import AgentError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness.config.test_suite_compress import SUITE
+from tests.harness.config.tables.test_compress import SUITE
 from tunebench.reports.render.text import table
 from tunebench.reports.summary import summarise
 

@@ -9,7 +9,7 @@ import pytest
 
 from tunebench.harness.cli import completion
 from tunebench.harness.config.suite import AA_SUFFIX, built_in_suites, load_suite, sized
-from tunebench.harness.config.suite_schema import LEVELS
+from tunebench.harness.config.tables.schema import LEVELS
 from tunebench.harness.errors import UsageError
 from tunebench.reports.results.plan_view import SuiteView
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests import warm
 from tests.sessions import PYTEST
-from tunebench.harness.config.suite_schema import LEVELS
+from tunebench.harness.config.tables.schema import LEVELS
 from tunebench.harness.hil import options
 
 TEST = """

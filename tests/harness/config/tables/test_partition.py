@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.config.test_suite_compress import load
+from tests.harness.config.tables.test_compress import load
 from tunebench.harness.config.inventory import loopback_inventory
 from tunebench.harness.config.suite import Suite
-from tunebench.harness.config.suite_partition import OWN
+from tunebench.harness.config.tables.partition import OWN
 from tunebench.harness.errors import UsageError
 from tunebench.harness.planning.job import crosses
 from tunebench.harness.planning.plan import make_plan

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from tunebench.harness.config.suite_budgets import BudgetsTable
-from tunebench.harness.config.suite_compress import (
+from tunebench.harness.config.tables.budgets import BudgetsTable
+from tunebench.harness.config.tables.compress import (
     CompressTable,
     TransformEntry,
     chain_of,
@@ -22,15 +22,15 @@ from tunebench.harness.config.suite_compress import (
     start_of,
     transforms_of,
 )
-from tunebench.harness.config.suite_partition import (
+from tunebench.harness.config.tables.partition import (
     LinkEntry,
     Partition,
     check_ends_in_float32,
     check_partition,
     partition_of,
 )
-from tunebench.harness.config.suite_search import SearchTable
-from tunebench.harness.config.suite_stress import (
+from tunebench.harness.config.tables.search import SearchTable
+from tunebench.harness.config.tables.stress import (
     StressorEntry,
     check_stressors,
     operating_points,

@@ -8,7 +8,7 @@ import pytest
 
 from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.config.suite import load_suite
-from tunebench.harness.config.suite_stress import kinds
+from tunebench.harness.config.tables.stress import kinds
 from tunebench.harness.errors import UsageError
 from tunebench.harness.planning import limits
 from tunebench.harness.planning.plan import make_plan

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from tunebench.harness.config.suite_compress import numbers_of
+from tunebench.harness.config.tables.compress import numbers_of
 from tunebench.targets.transport.traffic_shaping import PROFILES, Profile
 from tunebench.workloads.compress.steps import Step
 from tunebench.workloads.deploy import RUNTIMES

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tunebench.targets.agent.job import env_wrapper
+from tunebench.targets.agent.linux import env_wrapper
 
 PROGRAM = (
     "import json, os, sys; from tunebench import marks; "

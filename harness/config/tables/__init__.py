@@ -1,0 +1,1 @@
+"""Read the tables of a suite file: one module an idea; `schema` puts them together."""
