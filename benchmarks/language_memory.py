@@ -4,8 +4,10 @@
 
 One thread, CPU, AdamW, random weights where MODEL is a shape; the engine's session alone, without agent and board.
 Measured: resident memory at the peak of the steps less what was resident before the first (code is loaded by a step of
-another session before), beside what the graph foretells of a step and of the optimiser's state; tokens of the texts,
-padding left out, over the steps. Of methods with a cache the steps fill it. Prints a line of JSON.
+another session before; the optimiser's state is there from the session's begin), beside what the graph foretells of a
+step; tokens of the texts, padding left out, over the steps. Of methods with a cache the steps fill it.
+
+Prints a line of JSON.
 """
 
 from __future__ import annotations
@@ -65,7 +67,6 @@ def measure(session: Any, steps: int) -> dict[str, float | None]:
     watch.end()
     resident = watch.metrics()
     rise_b = resident["train_rss_peak_b"] - resident["train_rss_before_b"] if resident else None
-    foretold_b = predicted.step_b + predicted.optimiser_b
     return {
         "wall_s": median(wall_s),
         "cpu_s": median(cpu_s),
@@ -73,8 +74,9 @@ def measure(session: Any, steps: int) -> dict[str, float | None]:
         "tokens_per_cpu_s": session.tokens / sum(cpu_s),
         "peak_rss_b": resident.get("train_rss_peak_b"),
         "rise_b": rise_b,
-        "foretold_b": float(foretold_b),
-        "foretold_over_rise": foretold_b / rise_b if rise_b else None,
+        "foretold_b": float(predicted.step_b),
+        "optimiser_b": float(predicted.optimiser_b),
+        "foretold_over_rise": predicted.step_b / rise_b if rise_b else None,
     }
 
 
