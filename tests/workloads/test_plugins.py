@@ -19,6 +19,7 @@ from tunebench.workloads import datasets, engines
 from tunebench.workloads.datasets import UnknownDataset
 from tunebench.workloads.engines import lab as lab_engines
 from tunebench.workloads.models import MODELS, TRANSFORMER
+from tunebench.workloads.models.graph import LANGUAGE
 from tunebench.workloads.prepare.artefacts import SHIPPED
 from tunebench.workloads.tasks.spec import SpecError
 
@@ -129,7 +130,7 @@ def test_a_data_set_that_cannot_be_imported_is_one_sentence(lab):
 
 
 def test_every_data_set_of_ours_is_a_data_set_module():
-    tasks = {model.task for model in (*MODELS.values(), TRANSFORMER)}
+    tasks = {model.task for model in (*MODELS.values(), TRANSFORMER)} | {LANGUAGE}
     for name in datasets.DATASETS:
         module = datasets.dataset_module(name)
         assert module.TASK in tasks
@@ -141,7 +142,8 @@ def test_a_packages_engine_is_found_and_never_in_the_place_of_ours(lab):
     assert engines.find_engine("guess").package == "toy_lab"
     assert engines.find_engine("native").library
     with pytest.raises(
-        SpecError, match=r"workload\.engine is 'jax', allowed: torch, native, transformers, broken, guess"
+        SpecError,
+        match=r"workload\.engine is 'jax', allowed: torch, native, onnxruntime-head, transformers, broken, guess",
     ):
         engines.find_engine("jax")
 
@@ -170,7 +172,8 @@ def test_an_engines_limits_are_those_of_its_registration(lab, tmp_path):
     with pytest.raises(UsageError, match="engine 'guess' runs model 'mlp' only"):
         suite_of(tmp_path, model="cnn")
     with pytest.raises(
-        UsageError, match="unknown engine 'jax'; allowed: torch, native, transformers, broken, guess, unnamed"
+        UsageError,
+        match="unknown engine 'jax'; allowed: torch, native, onnxruntime-head, transformers, broken, guess, unnamed",
     ):
         suite_of(tmp_path, engine="jax")
 

@@ -25,8 +25,8 @@ from tunebench.targets.client.board import Board
 from tunebench.targets.errors import ReplyError, TargetError
 from tunebench.targets.transport.traffic_shaping import Profile, ShapedLink
 from tunebench.workloads import artefact
+from tunebench.workloads.compress.remote_parts import BadTensor, RemoteParts
 from tunebench.workloads.deploy.device_parts import Crossing
-from tunebench.workloads.deploy.remote_parts import BadTensor, RemoteParts
 from tunebench.workloads.errors import WorkloadError
 
 #: Calls of each cut over each link; the cuts take turns.

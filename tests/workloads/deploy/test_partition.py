@@ -22,10 +22,10 @@ from tunebench.workloads import artefact
 from tunebench.workloads.artefact import Artefact
 from tunebench.workloads.compress.deployed import encoded, remote_parts
 from tunebench.workloads.compress.parts import Parts, cut_parts
+from tunebench.workloads.compress.remote_parts import BadTensor, RemoteParts
 from tunebench.workloads.compress.state import Numbers, State, TransformError
 from tunebench.workloads.deploy import frames
 from tunebench.workloads.deploy.device_parts import DeviceParts, crossings_of, timed_parts
-from tunebench.workloads.deploy.remote_parts import BadTensor, RemoteParts
 from tunebench.workloads.deploy.subject import Subject
 from tunebench.workloads.models.cuts import cut_points
 from tunebench.workloads.prepare.artefacts import SHIPPED
