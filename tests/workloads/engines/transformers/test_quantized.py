@@ -36,13 +36,12 @@ def session_of(task):
 def test_adapters_learn_above_a_packed_base_what_they_do_above_float32_but_for_rounding(
     package, task_of, form, dtype
 ):
-    keys = {"dtype": dtype, "lr": 0.003}
-    plain, packed = (
-        losses_of(session_of(task_of("lora-all", **keys, **more))) for more in ({}, {"quantized_base": form})
-    )
+    rows = ({"lr": 0.02}, {"lr": 0.02, "quantized_base": form}, {"lr": 1e-9, "quantized_base": form})
+    plain, packed, untaught = (losses_of(session_of(task_of("lora-all", dtype=dtype, **row))) for row in rows)
     assert packed != plain
-    assert packed == pytest.approx(plain, rel=0.1)
-    assert sum(packed[-3:]) < sum(packed[:3])
+    assert packed == pytest.approx(plain, rel=0.03)
+    # By the same batches: what came before them has taught something.
+    assert sum(packed[-3:]) < sum(untaught[-3:])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
