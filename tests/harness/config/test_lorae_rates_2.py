@@ -88,6 +88,27 @@ def test_what_the_page_claims_follows_from_the_kept_scores_at_the_suites_margin(
     assert judge_non_inferiority(theirs, mine, header.margin).verdict == verdict
 
 
+def test_with_four_times_the_steps_the_gap_on_turned_digits_is_within_a_point():
+    suite, by_label = load_suite("lorae-turned-steps"), scores_by_label("turned-steps")
+    apart = points_apart(by_label["ft-all"], by_label["lorae-r4"])
+    assert (apart.shift, apart.low, apart.high) == pytest.approx((-0.47, -0.80, -0.03), abs=0.006)
+    verdict = judge_non_inferiority(by_label["ft-all"], by_label["lorae-r4"], suite.header.margin).verdict
+    assert verdict == "NOT INFERIOR" and len(by_label["ft-all"]) == suite.header.bases
+
+
+def test_rates_for_four_times_the_steps_are_those_that_the_protocol_chooses():
+    searched = json.loads((BENCHMARKS / "turned_steps_rates.json").read_text(encoding="utf-8"))["scores"]
+    rows = {row.label: row for row in load_suite("lorae-turned-steps").workloads}
+    kept: dict[str, dict[float, dict[int, float]]] = {}
+    for key, cells in searched.items():
+        _, _, label, epochs, rate = key.split(" | ")
+        if int(epochs) == 24:  # on half of the pool: the suite's twelve, with which the search began
+            kept.setdefault(label, {})[float(rate)] = dict(enumerate(cells))
+    assert set(kept) == {"ft-all", "lorae-r4", "lorae-r16", "lorae-r32"}
+    for label in set(kept) & set(rows):
+        assert rows[label].params["lr"] == pytest.approx(protocol.choose(kept[label]).rate)
+
+
 @pytest.mark.parametrize(
     ("rank", "to_full", "to_rank_4"),
     [
