@@ -61,6 +61,11 @@ def text_width(width: int) -> Iterator[None]:
         _width.reset(token)
 
 
+def captioned(tables: Sequence[DataTable]) -> list[str]:
+    """Return a block of plain text for each table: its caption and its grid; three first columns name a row."""
+    return [f"{paragraph(table.caption)}\n{grid(table.columns, table.rows, keys=3)}" for table in tables]
+
+
 def grid(headings: Sequence[str], rows: Sequence[Sequence[str]], *, keys: int = 1) -> str:
     """Lay out a table as plain text: columns as wide as their widest text, two spaces between them.
 

@@ -13,7 +13,7 @@ from tunebench.reports.figures import DataTable
 from tunebench.reports.figures.base.model import Figure
 from tunebench.reports.figures.pareto import frontier, pareto_figure, points
 from tunebench.reports.formatting.markdown import escaped
-from tunebench.reports.formatting.table import grid, paragraph
+from tunebench.reports.formatting.table import captioned
 from tunebench.reports.formatting.units import clean, factor, joules, number, percent, seconds, size
 from tunebench.reports.sections.base.section import Page, Section, partial
 from tunebench.reports.stats.paired import compare
@@ -101,10 +101,7 @@ class EdgeWorkflowSection(Section):
 
     def text(self, summary: Summary) -> Sequence[str]:
         """Return the tables."""
-        return [
-            f"{paragraph(table.caption)}\n{grid(table.columns, table.rows, keys=3)}"
-            for table in _tables(summary.rows)
-        ]
+        return captioned(_tables(summary.rows))
 
     def markdown(self, summary: Summary, limit: int) -> str:
         """Return a line a chain: multiply-adds saved beside the speed-up."""

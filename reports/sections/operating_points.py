@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from tunebench.reports.analysis.row import Median, MethodResult, UnderStress
 from tunebench.reports.formatting.noted_table import NotedTable, left_out, noted_table
 from tunebench.reports.formatting.units import clean, joules, seconds, significant
 from tunebench.reports.records import OPERATING_POINTS
-from tunebench.reports.sections.base.section import Page, Section, partial
+from tunebench.reports.sections.base.section import NotedSection, partial
 from tunebench.reports.summary import Summary
 
 CAPTION = (
@@ -20,28 +20,24 @@ HEADINGS = ("board", "task", "method", "operating point", "n", "time", "gross J"
 _SKIPPED = "operating point "
 
 
-class OperatingPointsSection(Section):
+class OperatingPointsSection(NotedSection):
     """The section on operating points; left out where a suite names none."""
 
     ident = "operating-points"
     nav = "Operating points"
     text_place = 31
+    caption = CAPTION
 
     def template(self) -> str:
         """Return the section's partial."""
         return partial("operating_points")
 
-    def view(self, page: Page) -> NotedTable | None:
+    def noted(self, summary: Summary) -> NotedTable | None:
         """Return a row a method and operating point, and why others, or joules, are missing."""
-        return _view(page.summary)
-
-    def text(self, summary: Summary) -> Sequence[str]:
-        """Return the table and the notes."""
-        view = _view(summary)
-        return view.text(self.nav, CAPTION) if view is not None else []
+        return _noted(summary)
 
 
-def _view(summary: Summary) -> NotedTable | None:
+def _noted(summary: Summary) -> NotedTable | None:
     found = [
         (row, under)
         for row in summary.rows

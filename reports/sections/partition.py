@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from tunebench.reports.analysis.energy import SCOPE_NAMES
 from tunebench.reports.analysis.row import (
@@ -17,9 +16,8 @@ from tunebench.reports.analysis.row import (
 from tunebench.reports.analysis.within.served import NONE, in_seconds, keys_of, with_interval
 from tunebench.reports.figures import DataTable
 from tunebench.reports.formatting.markdown import escaped
-from tunebench.reports.formatting.table import grid, paragraph
 from tunebench.reports.formatting.units import clean, joules, seconds, signed_percent, size
-from tunebench.reports.sections.base.section import Page, Section, partial
+from tunebench.reports.sections.base.section import TablesSection, partial
 from tunebench.reports.summary import Summary
 
 BEST = (
@@ -51,12 +49,7 @@ _CUTS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _View:
-    tables: Sequence[DataTable]
-
-
-class PartitionSection(Section):
+class PartitionSection(TablesSection):
     """The section on partition; left out of runs in which no network was cut."""
 
     ident = "partition"
@@ -67,17 +60,9 @@ class PartitionSection(Section):
         """Return the section's partial."""
         return partial("partition")
 
-    def view(self, page: Page) -> _View | None:
+    def tables(self, summary: Summary) -> Sequence[DataTable]:
         """Return the best cuts, the calls, and the cuts alone."""
-        tables = _tables(page.summary.rows)
-        return _View(tables) if tables else None
-
-    def text(self, summary: Summary) -> Sequence[str]:
-        """Return the same tables."""
-        return [
-            f"{paragraph(table.caption)}\n{grid(table.columns, table.rows, keys=3)}"
-            for table in _tables(summary.rows)
-        ]
+        return _tables(summary.rows)
 
     def markdown(self, summary: Summary, limit: int) -> str:
         """Return the best cut over each link, a line each."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from tunebench.reports.analysis.row import MethodResult, PairedRatio, UnderStress
 from tunebench.reports.formatting import markdown
 from tunebench.reports.formatting.noted_table import NotedTable, left_out, noted_table
 from tunebench.reports.formatting.units import clean, seconds, significant, size
 from tunebench.reports.records import OPERATING_POINTS
-from tunebench.reports.sections.base.section import Page, Section, partial
+from tunebench.reports.sections.base.section import NotedSection, partial
 from tunebench.reports.summary import Summary
 
 CAPTION = (
@@ -34,29 +34,25 @@ _FIGURES: Mapping[str, Callable[[float], str]] = {
 _SKIPPED = "stressor "
 
 
-class RobustnessSection(Section):
+class RobustnessSection(NotedSection):
     """The section on robustness; left out where nothing was measured under a stressor."""
 
     ident = "robustness"
     nav = "Robustness"
     text_place = 42
+    caption = CAPTION
 
     def template(self) -> str:
         """Return the section's partial."""
         return partial("robustness")
 
-    def view(self, page: Page) -> NotedTable | None:
+    def noted(self, summary: Summary) -> NotedTable | None:
         """Return a row a method and stressor, and why others are missing."""
-        return _view(page.summary)
-
-    def text(self, summary: Summary) -> Sequence[str]:
-        """Return the table and the notes."""
-        view = _view(summary)
-        return view.text(self.nav, CAPTION) if view is not None else []
+        return _noted(summary)
 
     def markdown(self, summary: Summary, limit: int) -> str:
         """Return the table without memory and what was held, and the notes."""
-        view = _view(summary)
+        view = self.noted(summary)
         if view is None:
             return ""
         blocks = [f"### {self.nav}"]
@@ -69,7 +65,7 @@ class RobustnessSection(Section):
         return text if len(text) <= limit else ""
 
 
-def _view(summary: Summary) -> NotedTable | None:
+def _noted(summary: Summary) -> NotedTable | None:
     stressed = [
         (row, under)
         for row in summary.rows

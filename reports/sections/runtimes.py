@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from tunebench.reports.analysis.row import Median, MethodResult, Served
 from tunebench.reports.analysis.within.served import NONE, in_seconds, keys_of, served_rows, with_interval
 from tunebench.reports.figures import DataTable
 from tunebench.reports.formatting.markdown import escaped
-from tunebench.reports.formatting.table import grid, paragraph
 from tunebench.reports.formatting.units import clean, seconds, size
-from tunebench.reports.sections.base.section import Page, Section, partial
+from tunebench.reports.sections.base.section import TablesSection, partial
 from tunebench.reports.summary import Summary
 
 LADDER = (
@@ -25,12 +23,7 @@ _LADDER = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _View:
-    tables: Sequence[DataTable]
-
-
-class RuntimesSection(Section):
+class RuntimesSection(TablesSection):
     """The section on runtimes; left out of runs in which none ran."""
 
     ident = "runtimes"
@@ -41,17 +34,9 @@ class RuntimesSection(Section):
         """Return the section's partial."""
         return partial("runtimes")
 
-    def view(self, page: Page) -> _View | None:
+    def tables(self, summary: Summary) -> Sequence[DataTable]:
         """Return the ladder."""
-        tables = _tables(page.summary.rows)
-        return _View(tables) if tables else None
-
-    def text(self, summary: Summary) -> Sequence[str]:
-        """Return the ladder."""
-        return [
-            f"{paragraph(table.caption)}\n{grid(table.columns, table.rows, keys=3)}"
-            for table in _tables(summary.rows)
-        ]
+        return _tables(summary.rows)
 
     def markdown(self, summary: Summary, limit: int) -> str:
         """Return the medians of calls, a line a chain."""

@@ -8,7 +8,9 @@ from importlib import resources
 from typing import ClassVar, Protocol
 
 from tunebench.reports.figures import Figure, Styles
+from tunebench.reports.formatting.noted_table import NotedTable
 from tunebench.reports.formatting.privacy import Scrub
+from tunebench.reports.formatting.table import DataTable, captioned
 from tunebench.reports.results.reader import RunReader
 from tunebench.reports.sections.base.groups import Group
 from tunebench.reports.sections.base.panels import is_heavy, once
@@ -92,6 +94,45 @@ class Section(Protocol):
     def markdown(self, summary: Summary, limit: int) -> str:
         """Return Markdown of at most ``limit`` characters; foreign text must be escaped."""
         return ""
+
+
+class TablesSection(Section):
+    """A section of tables: the page's view is their list, plain text has one below the other."""
+
+    def tables(self, summary: Summary) -> Sequence[DataTable]:
+        """Return the tables; none: the section is left out."""
+        raise NotImplementedError
+
+    def view(self, page: Page) -> object | None:
+        """Return the tables."""
+        return self.tables(page.summary) or None
+
+    def text(self, summary: Summary) -> Sequence[str]:
+        """Return the tables."""
+        return captioned(self.tables(summary))
+
+
+class NotedSection(Section):
+    """A section of one table with notes, which say why others are missing.
+
+    Attributes:
+        caption: of the table.
+    """
+
+    caption: ClassVar[str]
+
+    def noted(self, summary: Summary) -> NotedTable | None:
+        """Return the table and its notes; None: the section is left out."""
+        raise NotImplementedError
+
+    def view(self, page: Page) -> object | None:
+        """Return the table and its notes."""
+        return self.noted(page.summary)
+
+    def text(self, summary: Summary) -> Sequence[str]:
+        """Return the table and its notes."""
+        noted = self.noted(summary)
+        return noted.text(self.nav, self.caption) if noted is not None else []
 
 
 def partial(name: str) -> str:
