@@ -46,8 +46,8 @@ from tunebench.reports.results import RunReader, RunWriter
 FORMS = ("nobody", "terminal", "browsers")
 #: Starting a watcher takes CPU of its own; a phase is measured once it watches.
 SETTLE_S = 5.0
-_ENOUGH_BLOCKS = 100
 _START_S = 300.0
+_WATCHER_START_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,9 @@ def measure(boards: int, rounds: int, browsers: int, phase_s: float, sleep_s: fl
     with server() as end, tempfile.TemporaryDirectory(prefix="tunebench-watching-") as name:
         folder = Path(name)
         (folder / "lab.toml").write_text(inventory(end, folder, boards))
-        write_suite(folder, _ENOUGH_BLOCKS, sleep_s)
+        # More than there is time for: the last phase must see the campaign, too.
+        watched_s = len(FORMS) * rounds * (SETTLE_S + phase_s + _WATCHER_START_S)
+        write_suite(folder, math.ceil((_START_S + watched_s) / sleep_s), sleep_s)
         process = subprocess.Popen([sys.executable, "-m", __spec__.name, "--campaign", str(folder)])
         try:
             run = _await_all(folder, process, boards)
