@@ -9,7 +9,7 @@ import ast
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import lru_cache
@@ -81,6 +81,13 @@ class Blob:
             return len(self.data)
         assert self.path is not None  # noqa: S101 - by __post_init__
         return self.path.stat().st_size
+
+    def chunks(self, begin_b: int, chunk_b: int) -> Iterator[bytes]:
+        """Yield the content from a byte on, in pieces of ``chunk_b`` at most."""
+        with self.path.open("rb") if self.path is not None else io.BytesIO(self.data or b"") as file:
+            file.seek(begin_b)
+            while chunk := file.read(chunk_b):
+                yield chunk
 
     def read(self) -> bytes:
         """Return the content."""

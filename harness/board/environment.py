@@ -89,23 +89,36 @@ def _without_packages(
     if workload.needs_torch and not interpreter.torch:
         return f"interpreter {name!r} has no usable torch: {interpreter.reason or 'not installed'}"
     for package in workload.needs_packages:
-        if package == "transformers" and not interpreter.transformers:
-            lacking = f"engine {workload.engine!r} needs the package {package}, which interpreter {name!r} does not have"
-            row = _addition(package, interpreter, probe)
-            if isinstance(row, str):
-                return f"{lacking}, and no wheel can be: {row}"
-            python = interpreter.executable or name
-            return (
-                f"{lacking}; `tunebench setup BOARD --with {package}` brings it into an environment of its own, or on"
-                f" the board: {python} -m pip install {' '.join(row.requires[:2]) if row else package}"
-            )
-        known = interpreter.packages
-        if package == QUANTIZER and known is not None and package not in known:
-            return (
-                f"quantized_base {workload.quantized_base!r} needs the package {package}, which interpreter {name!r} does"
-                f" not have; on the board: {interpreter.executable or name} -m pip install --no-deps {package}"
-            )
+        if not _lacks(interpreter, package):
+            continue
+        asker = f"engine {workload.engine!r}"
+        if package == QUANTIZER:
+            asker = f"quantized_base {workload.quantized_base!r}"
+        lacking = f"{asker} needs the package {package}, which interpreter {name!r} does not have"
+        row = _addition(package, interpreter, probe)
+        if isinstance(row, str):
+            return f"{lacking}, and no wheel can be: {row}"
+        python = interpreter.executable or name
+        asked = " ".join(f"--with {needed}" for needed in workload.needs_packages)
+        return (
+            f"{lacking}; `tunebench setup BOARD {asked}` brings it into an environment of its own, or on the board:"
+            f" {python} -m pip install {_pip_words(package, row)}"
+        )
     return None
+
+
+def _lacks(interpreter: Interpreter, package: str) -> bool:
+    """Tell whether an interpreter is known to be without a package."""
+    if package == QUANTIZER:
+        return interpreter.packages is not None and package not in interpreter.packages
+    return not interpreter.transformers
+
+
+def _pip_words(package: str, row: Addition | None) -> str:
+    """Return what pip is asked for: what belongs together in its row's versions, else the package as it comes."""
+    pinned = [required for required in (row.requires if row else ()) if "==" in required][:2]
+    # Its own torch would come along where the board's is older, with CUDA's libraries.
+    return ("--no-deps " if package == QUANTIZER else "") + (" ".join(pinned) or package)
 
 
 def _addition(package: str, interpreter: Interpreter, probe: Probe | None) -> Addition | str | None:

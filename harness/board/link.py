@@ -31,6 +31,8 @@ CONDITION_PATIENCE_S = 600.0
 MAX_UNANSWERED = 2
 #: How often a host that waits for a lease looks whether it is free, and says for whom it waits.
 LEASE_LOOK_S = 60.0
+#: How often the user hears how far an upload is.
+UPLOAD_LOOK_S = 10.0
 
 
 class Interrupted(Exception):
@@ -123,7 +125,7 @@ class Link:
                     self.check_stop()
                 if lacking:
                     # Somebody has tidied the board: push what it lacks, then ask again.
-                    self.board.sync(self._blobs)
+                    self._push()
                     lacking = False
                 return action()
             except (LinkError, UnreachableError, NoAnswerError) as error:
@@ -162,7 +164,18 @@ class Link:
     def sync(self, *more: Blob) -> SyncReport:
         """Push the blobs that the board lacks, and return what was pushed; ``more`` are needed from now on."""
         self._blobs += more
-        return self.persist(lambda: self.board.sync(self._blobs))
+        return self.persist(self._push)
+
+    def _push(self) -> SyncReport:
+        next_s = time.monotonic() + UPLOAD_LOOK_S
+
+        def tell(sent_b: int, total_b: int) -> None:
+            nonlocal next_s
+            if time.monotonic() >= next_s:
+                next_s += UPLOAD_LOOK_S
+                self._note(f"uploading: {sent_b / 1e6:.0f} of {total_b / 1e6:.0f} MB")
+
+        return self.board.sync(self._blobs, tell)
 
     def when_ready(
         self, action: Callable[[Sequence[str]], Value], waivable: Mapping[str, float] | None = None

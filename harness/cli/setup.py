@@ -48,7 +48,7 @@ def setup(
         typer.Option(
             "--with",
             metavar="NAME",
-            help="What else the board gets beside torch: transformers (with peft). May be given again.",
+            help="What else the board gets beside torch: transformers (with peft), bitsandbytes. May be given again.",
         ),
     ] = None,
     offline: Annotated[

@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import gzip
-import io
 import json
 import random
 import shlex
-import tarfile
 import time
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 from tunebench.targets.agent import protocol
 from tunebench.targets.boards import kind_of
+from tunebench.targets.client.upload import Upload, UploadProgress
 from tunebench.targets.errors import (
     BlobError,
     ConditionError,
@@ -51,8 +49,10 @@ DEFAULT_WORKDIR = "~/.cache/tunebench"
 _ENTER_PATIENCE_S = 10.0
 _PINGS = 8
 _MAX_PATH = 4096
-#: Larger uploads are wheels and the like; compressing them costs more than it saves.
-_MAX_PACKED_B = 32 * 1024 * 1024
+#: The slowest link we serve does about twice as much.
+_SLOWEST_LINK_B_PER_S = 100e3
+#: A board reads what it has, to be sure of it; the slowest cards do about twice as much.
+_SLOWEST_CARD_B_PER_S = 5e6
 #: The interpreter's own options for agent commands: no site-packages, no user settings; starts faster.
 _ISOLATED = ("-I", "-S")
 
@@ -217,10 +217,17 @@ class Connection:
             self._server.close()
         self._ssh = self._server = None
 
-    def sync(self, blobs: Iterable[Blob]) -> SyncReport:
+    def sync(
+        self, blobs: Iterable[Blob], progress: UploadProgress = lambda sent_b, total_b: None
+    ) -> SyncReport:
         """Bring blobs to the board; those that are there with the right content are not sent.
 
-        A blob with ``role="payload"`` becomes the agent of all later commands.
+        What an upload that broke off has left on the board is not sent again. A blob with ``role="payload"`` becomes the
+        agent of all later commands.
+
+        Args:
+            blobs: what must be on the board.
+            progress: called during uploads with the bytes of blobs that are sent, and of all that are to be.
         """
         wanted = {blob.name: blob for blob in blobs}
         manifest = [{"name": b.name, "sha256": b.sha256, "size": b.size_b} for b in wanted.values()]
@@ -228,7 +235,8 @@ class Connection:
         with self.ssh.open([*self._python(), "-c", source, self.spec.own_workdir]) as duplex:
             try:
                 duplex.send(json.dumps(manifest).encode() + b"\n")
-                answer = self._answer(duplex, self.spec.timeouts.command_s)
+                read_s = sum(blob.size_b for blob in wanted.values()) / _SLOWEST_CARD_B_PER_S
+                answer = self._answer(duplex, self.spec.timeouts.command_s + read_s)
             except (NoAnswerError, InterpreterError) as error:
                 if isinstance(error, NoAnswerError) and error.killed:
                     raise  # a kernel that needs memory does not ask what for
@@ -243,24 +251,25 @@ class Connection:
                 raise ReplyError(
                     f"{self.spec.id}: sync: no path of a working directory: {str(workdir)[:200]}"
                 )
-            uploaded_b = sum(wanted[name].size_b for name in missing)
+            upload = Upload.of([wanted[name] for name in missing], mapping(answer.get("held")))
             if missing:
-                self._upload(duplex, [wanted[name] for name in missing], uploaded_b)
+                self._upload(duplex, upload, progress)
         self._workdir = workdir
         self._payload = next((b.name for b in wanted.values() if b.role == "payload"), self._payload)
         present = tuple(name for name in wanted if name not in missing)
-        return SyncReport(uploaded_b, tuple(missing), present)
+        return SyncReport(upload.size_b, tuple(missing), present)
 
-    def _upload(self, duplex: Duplex, blobs: Sequence[Blob], total_b: int) -> None:
-        # The slowest link we serve does about 0.2 MB/s.
-        bound_s = self.spec.timeouts.command_s + total_b / 100e3
+    def _upload(self, duplex: Duplex, upload: Upload, progress: UploadProgress) -> None:
+        bound_s = self.spec.timeouts.command_s + upload.size_b / _SLOWEST_LINK_B_PER_S
         try:
-            duplex.send(_packed(_tar(blobs)), bound_s)
+            for chunk, sent_b in upload.chunks():
+                duplex.send(chunk, self.spec.timeouts.command_s + len(chunk) / _SLOWEST_LINK_B_PER_S)
+                progress(sent_b, upload.size_b)
         except TargetError:
             self._answer(duplex, 5.0)  # the board's own words, if it broke off with an error
             raise
         duplex.close_stdin()
-        if self._answer(duplex, bound_s).get("stored") != len(blobs):
+        if self._answer(duplex, bound_s).get("stored") != len(upload.blobs):
             raise ReplyError(f"{self.spec.id}: sync: not all blobs were confirmed")
 
     # -- for the commands ---------------------------------------------------------------------------
@@ -328,22 +337,3 @@ def _receiver_source() -> str:
     source = (Path(__file__).parent.parent / "agent" / "transfer" / "receive.py").read_bytes()
     packed = base64.b64encode(zlib.compress(source, 9)).decode("ascii")
     return f'import base64,zlib;exec(zlib.decompress(base64.b64decode("{packed}")))'
-
-
-def _packed(tar: bytes) -> bytes:
-    """Compress where that pays: on a link of 0.2 MB/s a tenth less is seconds; wheels and zips do not shrink."""
-    if len(tar) > _MAX_PACKED_B:
-        return tar
-    packed = gzip.compress(tar, 6, mtime=0)
-    return packed if len(packed) < 0.95 * len(tar) else tar
-
-
-def _tar(blobs: Sequence[Blob]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for blob in blobs:
-            info = tarfile.TarInfo(blob.name)
-            data = blob.read()
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()

@@ -200,6 +200,13 @@ def test_a_board_without_the_package_of_a_packed_base_is_told_what_installs_it(t
     there = {"ok": True, "torch": "2.9.1", "transformers": "5.24.0", "executable": "/opt/python3"}
     reason = unable(workload, Interpreter(**there, packages=["transformers"]), ["python3"])
     assert reason is not None and "/opt/python3 -m pip install --no-deps bitsandbytes" in reason
+    assert "`tunebench setup BOARD --with transformers --with bitsandbytes` brings it" in reason
+    pi_os = Probe(fingerprint={"hardware": {"machine": "aarch64"}, "os": {"libc": "glibc 2.36"}})
+    newer = Interpreter(**there, python="3.11.2", packages=[])
+    assert "install --no-deps bitsandbytes==0." in str(unable(workload, newer, ["python3"], None, pi_os))
+    jetpack_5 = Interpreter(**there, python="3.8.10", packages=[])
+    reason = unable(workload, jetpack_5, ["python3"], None, pi_os)
+    assert "no wheel can be: no bitsandbytes of the table has wheels for Python 3.8" in str(reason)
     assert unable(workload, Interpreter(**there, packages=["bitsandbytes"]), ["python3"]) is None
     # An older agent does not look for it: it is seen in the repetition.
     assert unable(workload, Interpreter(**there), ["python3"]) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 from pathlib import Path
 
@@ -51,11 +52,9 @@ def test_an_upload_that_does_not_match_its_hash_is_refused(board):
 
 
 def test_parts_of_files_whose_writer_has_died_are_removed_and_no_others(board):
-    ended = subprocess.Popen(["true"])
-    ended.wait()
+    ended = ended_process()
     dead = [
-        workdir(board) / name
-        for name in (f"blobs/{'a' * 64}.zip.part.{ended.pid}", f"lease.json.part.{ended.pid}")
+        workdir(board) / name for name in (f"blobs/{'a' * 64}.zip.part.{ended}", f"lease.json.part.{ended}")
     ]
     kept = [
         workdir(board) / name
@@ -131,3 +130,56 @@ def test_a_job_without_its_blob_is_to_be_synced_again(board, make_job):
     with pytest.raises(BlobError, match="not on the board"):
         board.start(job)
     assert issubclass(BlobError, LinkError)
+
+
+WEIGHTS = random.Random(7).randbytes(3_000_000)
+
+
+def left_behind(board: Board, content: bytes, writer: int) -> Path:
+    """Write what an upload of WEIGHTS by a process has left on the board."""
+    name = Blob.of_bytes(WEIGHTS, ".tbx").name
+    part = workdir(board) / "blobs" / f"{name}.part.{writer}"
+    part.parent.mkdir(parents=True, exist_ok=True)
+    part.write_bytes(content)
+    return part
+
+
+def ended_process() -> int:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    return ended.pid
+
+
+@pytest.mark.openssh_server
+@pytest.mark.parametrize(
+    ("left", "sent_b"),
+    [
+        (WEIGHTS[:2_000_000], 1_000_000),
+        (WEIGHTS[:-1], 1),
+        (WEIGHTS[:1_000_000], 3_000_000),
+        (b"?" + WEIGHTS[1:2_000_000], 3_000_000),
+        (WEIGHTS + b"?", 3_000_000),
+    ],
+    ids=["two thirds", "all but one byte", "too short to ask for", "damaged", "longer than the file"],
+)
+def test_an_upload_goes_on_from_what_another_has_left_if_that_is_the_files_beginning(board, left, sent_b):
+    part = left_behind(board, left, ended_process())
+    blob = Blob.of_bytes(WEIGHTS, ".tbx")
+    assert board.sync([blob]).uploaded_b == sent_b
+    assert part.with_name(blob.name).read_bytes() == WEIGHTS
+    assert [path.name for path in part.parent.glob(f"{blob.name}*")] == [blob.name], "no part is left"
+
+
+def test_what_a_living_receiver_has_is_copied_and_stays_its_own(board):
+    part = left_behind(board, WEIGHTS[:2_000_000], os.getpid())
+    assert board.sync([Blob.of_bytes(WEIGHTS, ".tbx")]).uploaded_b == 1_000_000
+    assert part.read_bytes() == WEIGHTS[:2_000_000]
+
+
+def test_an_upload_tells_how_far_it_is(board):
+    steps = []
+    board.sync(
+        [Blob.of_bytes(random.Random(8).randbytes(40_000_000), ".tbx")], lambda *step: steps.append(step)
+    )
+    assert len(steps) > 30 and steps == sorted(steps)
+    assert steps[-1] == (40_000_000, 40_000_000)
