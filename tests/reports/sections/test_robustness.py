@@ -106,3 +106,6 @@ def test_operating_points_have_seconds_and_joules_in_a_section_of_their_own(make
     assert "No joules of ft-all on host: no power sensor: looked for INA3221." in " ".join(notes.split())
     html = render(reader)
     assert '<section id="operating-points">' in html and '<section id="robustness">' not in html
+    assert "ft-all at 15W: 12.0 J in 2.00 s</title>" in html
+    assert "Least energy: ft-all at 15W, 12.0 J. Least time: ft-all at 15W, 2.00 s." in html
+    assert "ft-all at MAXN:" not in html, "without joules there is no point"
