@@ -99,9 +99,9 @@ def _without_packages(
         if isinstance(row, str):
             return f"{lacking}, and no wheel can be: {row}"
         python = interpreter.executable or name
-        asked = " ".join(f"--with {needed}" for needed in workload.needs_packages)
+        names = " --with ".join(workload.needs_packages)
         return (
-            f"{lacking}; `tunebench setup BOARD {asked}` brings it into an environment of its own, or on the board:"
+            f"{lacking}; `tunebench setup BOARD --with {names}` brings it into an environment of its own, or on the board:"
             f" {python} -m pip install {_pip_words(package, row)}"
         )
     return None
