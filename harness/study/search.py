@@ -16,16 +16,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tunebench.harness.artifacts.gather import Progress, prepare_bases
+from tunebench.harness.artifacts.gather import Progress
 from tunebench.harness.config.suite import Suite, Workload, canonical_json
 from tunebench.harness.errors import UsageError
 from tunebench.harness.planning.job import workload_spec
 from tunebench.harness.planning.repetition import Planned
 from tunebench.harness.study import protocol
-from tunebench.harness.study.folds import Fold, folds_of
+from tunebench.harness.study.places import Place, places_of
 from tunebench.harness.study.scores import Run, ScoresFile
 from tunebench.harness.study.workers import Workers
-from tunebench.workloads import artefact
 from tunebench.workloads.datasets import DataUnavailable, confirms
 from tunebench.workloads.engines import load_engine
 from tunebench.workloads.errors import WorkloadError
@@ -114,8 +113,8 @@ def candidates(
     Raises:
         UsageError: a name is none of the suite's, nothing is left, or a data set is for confirmation.
     """
-    # Rows of chains are left out: a runtime's fine-tune nothing, and a search trains on networks as they were.
-    built_in = [row for row in suite.workloads if not row.own and not row.chain and row.runtime is None]
+    # A runtime's rows fine-tune nothing; behind a trunk in a runtime a board fine-tunes, but this process does not.
+    built_in = [row for row in suite.workloads if not row.own and row.runtime is None and not row.trunk]
     rows = [row for row in built_in if not row.aa_control and _steps(row)]
     if track is not None and len({_track_of(row) for row in rows} - {None}) > 1:
         rows = [row for row in rows if _track_of(row) in (track, None)]
@@ -162,60 +161,6 @@ def _refuse_unknown(option: str, names: Sequence[str], known: set[str], suite: S
             raise UsageError(
                 f"{option} {name!r}: suite {suite.name!r} has: {', '.join(sorted(known)) or 'none'}"
             )
-
-
-@dataclass(frozen=True)
-class Place:
-    """A base and a fold: start weights, data, and what tells both from others."""
-
-    base: int
-    fold: int
-    cut: Fold
-    weights: artefact.Artefact
-    sha256: str
-
-
-def places_of(
-    workload: Workload,
-    settings: Settings,
-    *,
-    data_dir: Path | None = None,
-    cache_dir: Path | None = None,
-    download: bool = False,
-    progress: Progress | None = None,
-) -> list[Place]:
-    """Return the development bases and folds of a workload's task; start weights that are missing are trained now.
-
-    Raises:
-        DataUnavailable, PrepareError: the data or the start weights cannot be had; with the reason.
-        UsageError: the pool cannot be cut into so many folds.
-    """
-    dataset, model = str(workload.dataset), str(workload.model)
-    made = prepare_bases(
-        dataset,
-        model,
-        settings.development_bases,
-        cache_dir=cache_dir,
-        data_dir=data_dir,
-        download=download,
-        progress=progress,
-    )
-    try:
-        cuts = folds_of(artefact.read(str(made[0].data)), settings.folds)
-    except ValueError as error:
-        raise UsageError(f"--folds {settings.folds}: task {workload.task!r}: {error}") from None
-    return [
-        Place(
-            base,
-            fold,
-            cut,
-            weights,
-            f"{prepared.data_sha256} {prepared.weights_sha256} {fold}/{settings.folds}{cut.cut and ' ' + cut.cut}",
-        )
-        for base, prepared in zip(settings.development_bases, made, strict=True)
-        for weights in [artefact.read(str(prepared.weights))]
-        for fold, cut in enumerate(cuts)
-    ]
 
 
 def spec_of(workload: Workload, track: str, rate: float, epochs: int, seed: int) -> dict[str, Any]:
@@ -419,11 +364,13 @@ def search(
             continue
         try:
             where: dict[str, Any] = {"data_dir": data_dir, "cache_dir": cache_dir, "download": download}
-            places = places_of(workloads[0], settings, **where, progress=progress)
+            places = places_of(
+                workloads[0], settings.development_bases, settings.folds, **where, progress=progress
+            )
             if settings.jobs == 1:
                 yield search_task(workloads, Trainer(settings, places, keep, after_run), settings)
                 continue
-            begin = partial(places_of, workloads[0], settings, **where)
+            begin = partial(places_of, workloads[0], settings.development_bases, settings.folds, **where)
             with Workers(settings.jobs, begin, run_of) as workers:
                 yield search_task(workloads, Trainer(settings, places, keep, after_run, workers), settings)
         except (DataUnavailable, artefacts.PrepareError, WorkloadError) as error:

@@ -16,8 +16,10 @@ from tunebench.harness.artifacts.native import why_no_kernels_here
 from tunebench.harness.cli import tune_rates
 from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import UsageError
+from tunebench.harness.study import places as places_module
 from tunebench.harness.study import protocol, search
 from tunebench.harness.study.folds import Fold, folds_of
+from tunebench.harness.study.places import places_of
 from tunebench.harness.study.scores import Run, ScoresFile
 from tunebench.harness.study.suite_lines import suite_lines
 from tunebench.harness.study.workers import Workers
@@ -71,10 +73,57 @@ def places(tmp_path_factory):
     suite.write_text(SUITE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(CHAIN_RECIPE, "epochs", 1)
-        patch.setattr(search, "folds_of", lambda data, count: folds_of(_fifth(data), count))
-        return search.places_of(
-            load_suite(str(suite)).workloads[0], search.Settings("paper"), cache_dir=folder
-        )
+        patch.setattr(places_module, "folds_of", lambda data, count: folds_of(_fifth(data), count))
+        return places_of(load_suite(str(suite)).workloads[0], range(100, 102), 2, cache_dir=folder)
+
+
+COMPRESSED = """
+[suite]
+name = "compressed"
+baseline = "ft-all"
+
+[compress]
+source_steps = 4
+
+[[transform]]
+id = "half"
+kind = "prune"
+how = "structured"
+ratio = 0.5
+steps = 2
+
+[[workload]]
+dataset = "digits"
+model = "cnn"
+runtime = "onnxruntime"
+chains = { "float" = ["tune"], "pruned" = ["half", "tune"] }
+
+[[workload]]
+dataset = "mnist"
+model = "resnet-small"
+start = ["half"]
+methods = ["ft-all"]
+"""
+
+
+def test_rows_that_start_from_compressed_weights_are_searched_on_theirs(tmp_path):
+    pytest.importorskip("torch", reason="pruning trains with torch")
+    path = tmp_path / "compressed.toml"
+    path.write_text(COMPRESSED)
+    suite = load_suite(str(path))
+    assert list(search.candidates(suite)) == ["mnist/resnet-small from half"], (
+        "chains fine-tune nothing on a board"
+    )
+    chained = next(row for row in suite.workloads if row.label == "pruned")
+    plain, pruned = (
+        places_of(replace(chained, chain=chain), range(100, 101), 2, cache_dir=tmp_path)
+        for chain in ((), chained.chain[:1])
+    )
+    sizes = [
+        sum(len(tensor.data) for tensor in place.weights.tensors.values()) for place in (plain[0], pruned[0])
+    ]
+    assert sizes[1] < sizes[0] / 2
+    assert plain[0].sha256 != pruned[0].sha256, "a score is never taken for that of other start weights"
 
 
 def _fifth(data):
