@@ -210,6 +210,10 @@ class HilRun:
         """Count them out: the tests of what is left out skip and say why."""
         self._progress.left_out(count)
 
+    def joined(self, board_id: str, queue: Sequence[Planned]) -> None:
+        self._progress.joined(len(queue))
+        self._mailbox.expect(queue)
+
     def started(self, planned: Planned, left_s: float | None) -> None:
         self._progress.started(planned, left_s)
 
