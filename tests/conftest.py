@@ -22,6 +22,7 @@ pytest_plugins = [
     "tests.fixtures.installed",
     "tests.fixtures.meters",
     "tests.fixtures.mounts",
+    "tests.fixtures.pytest_session",
 ]
 
 _DATA = ("TUNEBENCH_DATA", "TUNEBENCH_CAPTURES")

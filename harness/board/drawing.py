@@ -1,4 +1,4 @@
-"""Draw boards of farms by their tags before a run is planned: any that are free, so many as are asked for.
+"""Draw boards of farms by their tags: any that are free, so many as are asked for, or one in place of another.
 
 A plan knows its boards, since series belong to boards; so the turns come first, and are kept for the boards' queues. A
 board whose place is free, but which somebody measures on or which does not answer, is given back, and another is taken.
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 
 from tunebench.harness.board.environment import owner
 from tunebench.harness.board.link import Interrupted, Link, connect
@@ -30,6 +31,8 @@ from tunebench.targets.payload import Blob
 _HOLD_S = 30.0
 #: A board that is drawn and does not answer is given back after so long: others can be had.
 _LINK_S = 10.0
+#: How often whoever waits for a draw looks whether there is something to tell.
+_TELL_S = 0.2
 #: What a reason begins with where somebody else has the board.
 CONTESTED = "contested"
 
@@ -63,18 +66,22 @@ def pools_of(boards: Sequence[BoardEntry]) -> dict[Pool, list[BoardEntry]]:
     return pools
 
 
-def draw(boards: Sequence[BoardEntry], turns: Turns, payload: Blob, tell: Callable[[str], None]) -> Drawn:
-    """Take a turn at so many boards of each pool as it says; the turns are kept for their queues.
+def at_most(boards: Sequence[BoardEntry]) -> list[BoardEntry]:
+    """Return boards of whose pools a run takes no more than are left to choose from."""
+    left = {pool: len(candidates) for pool, candidates in pools_of(boards).items()}
+    return [
+        board
+        if board.pool is None or left[board.pool] >= board.pool.count
+        else board.of_pool(Pool(board.pool.source, left[board.pool]))
+        for board in boards
+    ]
 
-    Args:
-        boards: what may be taken.
-        turns: keeps those that are taken, also where this fails: whoever made it gives them back.
-        payload: the agent, which tells who measures on a board.
-        tell: says for whom it waits.
+
+def check_counts(boards: Sequence[BoardEntry]) -> None:
+    """Refuse a choice of boards that leaves fewer of a pool than a run takes.
 
     Raises:
-        UsageError: fewer are left to choose from than a pool says.
-        FarmError: not so many can be had.
+        UsageError: names those that are left.
     """
     for pool, candidates in pools_of(boards).items():
         if len(candidates) < pool.count:
@@ -82,17 +89,38 @@ def draw(boards: Sequence[BoardEntry], turns: Turns, payload: Blob, tell: Callab
                 f"{pool.source.farm}: count = {pool.count}, but only {', '.join(board.id for board in candidates)}"
                 " may be taken (--boards); choose more of them, or lower the count"
             )
+
+
+def draw(boards: Sequence[BoardEntry], turns: Turns, payload: Blob, tell: Callable[[str], None]) -> Drawn:
+    """Take a turn at so many boards of each pool as it says; the turns are kept for their queues.
+
+    Args:
+        boards: what may be taken.
+        turns: keeps those that are taken, also where this fails: whoever made it gives them back.
+        payload: the agent, which tells who measures on a board.
+        tell: says for whom it waits; called in this thread only.
+
+    Raises:
+        UsageError: fewer are left to choose from than a pool says.
+        FarmError: not so many can be had.
+    """
+    check_counts(boards)
     stop = threading.Event()
+    lines: SimpleQueue[str] = SimpleQueue()
     draws = [
-        _Draw(pool, candidates, turns, payload, tell, stop) for pool, candidates in pools_of(boards).items()
+        _Draw(pool, candidates, turns, payload, lines.put, stop)
+        for pool, candidates in pools_of(boards).items()
     ]
     wanted = [of_pool for of_pool in draws for _ in range(of_pool.pool.count)]
     if wanted:
         # All at once, so that all stand in the farm's queue before any is waited for.
         with ThreadPoolExecutor(max_workers=len(wanted), thread_name_prefix="draw") as workers:
-            futures = [workers.submit(of_pool.take) for of_pool in wanted]
+            pending = {workers.submit(of_pool.take) for of_pool in wanted}
             try:
-                wait(futures)
+                while pending:
+                    _, pending = wait(pending, timeout=_TELL_S)
+                    while not lines.empty():
+                        tell(lines.get())
             except BaseException:
                 stop.set()
                 raise
@@ -104,6 +132,31 @@ def draw(boards: Sequence[BoardEntry], turns: Turns, payload: Blob, tell: Callab
         tuple(board for board in boards if board.pool is None or board.id in taken),
         tuple(skip for of_pool in draws for skip in of_pool.left_out),
     )
+
+
+def draw_one(
+    candidates: Sequence[BoardEntry],
+    turns: Turns,
+    payload: Blob,
+    tell: Callable[[str], None],
+    stop: threading.Event,
+) -> Drawn:
+    """Take a turn at any one of these boards of one pool, and wait for it in this thread.
+
+    Args:
+        candidates: what may be taken; at least one.
+        turns: as above.
+        payload: as above.
+        tell: as above.
+        stop: ends the wait.
+
+    Raises:
+        FarmError: none of them can be had, or the wait was stopped.
+    """
+    (pool,) = pools_of(candidates)
+    of_pool = _Draw(Pool(pool.source, 1), candidates, turns, payload, tell, stop)
+    of_pool.take_one()
+    return Drawn(tuple(board for board in candidates if board.id in of_pool.taken), tuple(of_pool.left_out))
 
 
 @dataclass
@@ -124,13 +177,18 @@ class _Draw:
     def take(self) -> None:
         """Take a turn at one more board on which nobody is; why none is to be had is kept among the failures."""
         try:
-            self._take()
+            self.take_one()
         except BaseException as error:  # noqa: BLE001 - raised again by whoever waits for this thread
             if not self.stop.is_set():
                 self.failures.append(error)
             self.stop.set()  # without this one the others are of no use
 
-    def _take(self) -> None:
+    def take_one(self) -> None:
+        """Take a turn at one more board on which nobody is.
+
+        Raises:
+            FarmError: none is to be had.
+        """
         farm = provider(parse(self.pool.source.farm))
         give_up_s = time.monotonic() + max(entry.patience_s for entry in self.candidates)
         while True:

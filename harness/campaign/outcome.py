@@ -18,7 +18,6 @@ class CampaignOutcome:
         counts: records by outcome, and by ``verdict:NAME``.
         skipped: what is left out, of the plan and found out since.
         given_up: board id -> why the rest of its queue is left out.
-        contested: those of them that somebody else has.
         interrupted: whether the user asked to stop.
 
     Args:
@@ -30,7 +29,6 @@ class CampaignOutcome:
         self.counts: Counter[str] = Counter()
         self.skipped: list[Skip] = list(skipped)
         self.given_up: dict[str, str] = {}
-        self.contested: set[str] = set()
         self.interrupted = False
         self._leave_out_missing = leave_out_missing
         self._skips: dict[str, dict[tuple[str, str], str]] = {}
@@ -92,4 +90,5 @@ class CampaignOutcome:
         with self._lock:
             if board_id in self.given_up:
                 return self.given_up[board_id]
-            return self._skips.get(board_id, {}).get(workload.key)
+            reason = self._skips.get(board_id, {}).get(workload.key)
+        return reason if reason is not None else self.left_out_reason(board_id)

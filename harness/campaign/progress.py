@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, TextIO, cast
 
@@ -63,6 +64,9 @@ class Observer(Protocol):
     def left_out(self, board_id: str, count: int) -> None:
         """Note that so many planned repetitions will not run: the probed board cannot run them."""
 
+    def joined(self, board_id: str, queue: Sequence[Planned]) -> None:
+        """Note that a board has come into the run, with its queue: it takes the place of one that is lost."""
+
     def started(self, planned: Planned, left_s: float | None) -> None:
         """Note that a repetition starts; ``left_s`` predicts the rest of this board's queue (None: no history)."""
 
@@ -79,6 +83,8 @@ class Silent:
     def note(self, board_id: str, message: str) -> None: ...
 
     def left_out(self, board_id: str, count: int) -> None: ...
+
+    def joined(self, board_id: str, queue: Sequence[Planned]) -> None: ...
 
     def started(self, planned: Planned, left_s: float | None) -> None: ...
 
@@ -102,6 +108,10 @@ class PlainLines:
     def left_out(self, board_id: str, count: int) -> None:
         with self._lock:
             self._total -= count
+
+    def joined(self, board_id: str, queue: Sequence[Planned]) -> None:
+        with self._lock:
+            self._total += len(queue)
 
     def started(self, planned: Planned, left_s: float | None) -> None:
         """Print nothing: a log has one line a repetition."""
@@ -137,10 +147,12 @@ class LiveProgress:
         self._tasks: dict[str, TaskID] = {}
         for board in plan.boards:
             queue = plan.of_board(board.id)
-            done = sum(planned.rep_id in done_rep_ids for planned in queue)
-            self._tasks[board.id] = self._progress.add_task(
-                "", total=len(queue), completed=done, board=board.id, eta="", now="connecting"
-            )
+            self._add(board.id, len(queue), sum(planned.rep_id in done_rep_ids for planned in queue))
+
+    def _add(self, board_id: str, total: int, done: int = 0) -> None:
+        self._tasks[board_id] = self._progress.add_task(
+            "", total=total, completed=done, board=board_id, eta="", now="connecting"
+        )
 
     def __enter__(self) -> LiveProgress:
         self._progress.start()
@@ -158,6 +170,9 @@ class LiveProgress:
         task_id = self._tasks[board_id]
         planned = next(task.total for task in self._progress.tasks if task.id == task_id) or 0
         self._progress.update(task_id, total=planned - count)
+
+    def joined(self, board_id: str, queue: Sequence[Planned]) -> None:
+        self._add(board_id, len(queue))
 
     def started(self, planned: Planned, left_s: float | None) -> None:
         eta = f"ETA {clock(left_s)}" if left_s is not None else "ETA after the first"

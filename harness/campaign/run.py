@@ -8,7 +8,7 @@ from rich.console import Console
 
 from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import LiveProgress, PlainLines, StageLines
-from tunebench.harness.campaign.session import Request, Session, exit_code, open_session, with_others
+from tunebench.harness.campaign.session import Request, Session, exit_code, open_session
 from tunebench.harness.farm.turns import Turns
 from tunebench.harness.planning.feasibility import feasibility, feasibility_lines
 from tunebench.harness.planning.runs.ending import closing_lines
@@ -55,9 +55,7 @@ def _run(
     for line in feasibility_lines(feasibility(plan, session.history)) if tell_feasibility else ():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     outcome = _campaign(session, console)
-    while (another := with_others(session, outcome, tell)) is not None:
-        session, plan = another, another.plan
-        outcome = _campaign(session, console)
+    plan = session.plan
     code = exit_code(outcome, session.writer, plan)
     recorded = len(session.writer.stored)
     complete = session.close(outcome)

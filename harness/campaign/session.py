@@ -12,8 +12,9 @@ from typing import Any
 from tunebench.harness import __version__
 from tunebench.harness.artifacts.build_cache import keep
 from tunebench.harness.artifacts.gather import BASES, Artifacts, Progress, gather
-from tunebench.harness.board.drawing import draw, pools_of
+from tunebench.harness.board.drawing import Drawn, draw, pools_of
 from tunebench.harness.board.environment import utc_now
+from tunebench.harness.board.substitutes import Substitutes
 from tunebench.harness.campaign import extension
 from tunebench.harness.campaign.board_run import OnRecord
 from tunebench.harness.campaign.campaign import Campaign
@@ -30,7 +31,7 @@ from tunebench.harness.errors import (
     UsageError,
 )
 from tunebench.harness.farm.provider import FarmError
-from tunebench.harness.farm.source import Pool, parse, provider
+from tunebench.harness.farm.source import parse, provider
 from tunebench.harness.farm.turns import Turns
 from tunebench.harness.hints import anew
 from tunebench.harness.planning import attempts
@@ -75,9 +76,11 @@ class Session:
     """A run that is ready to start.
 
     Attributes:
+        plan: another one once a board has taken a lost one's place.
         left_out_before: what the run had left out when it ended, before blocks were added: it stays out.
         turns: at boards that were drawn from farms, until their queues take them over.
         candidates: boards of the inventory that a draw may take.
+        tell: told for whom a draw waits.
     """
 
     request: Request
@@ -89,6 +92,7 @@ class Session:
     left_out_before: Sequence[Skip] = ()
     turns: Turns = field(default_factory=Turns)
     candidates: Sequence[BoardEntry] = ()
+    tell: Callable[[str], None] = lambda _: None
 
     def campaign(self, observer: Observer, on_record: OnRecord | None = None) -> Campaign:
         """Return the campaign that will run this plan."""
@@ -101,9 +105,33 @@ class Session:
             on_record=on_record,
             leave_out_missing=self.request.leave_out_missing,
             turns=self.turns,
+            substitutes=Substitutes(
+                self.candidates,
+                self.plan,
+                turns=self.turns,
+                payload=self.artifacts.payload,
+                tell=self.tell,
+                replan=self._replan,
+            ),
         )
         campaign.outcome.leave_out(self.left_out_before)
         return campaign
+
+    def _replan(self, drawn: Drawn, lost: Skip) -> Plan:
+        """Write and return the plan with a board that was drawn in place of one that is lost."""
+        before = self.plan
+        boards = {board.id for board in (*before.boards, *drawn.boards)}
+        plan = _plan(
+            # In the inventory's order, as a run that is resumed finds them.
+            replace(self.request, boards=[board for board in self.candidates if board.id in boards]),
+            self.artifacts,
+            before.run_id,
+            before.earlier_blocks,
+            [*(skip for skip in before.skipped if skip.of_whole_board), lost, *drawn.left_out],
+        )
+        self.writer.replan({**self.writer.plan, **plan.as_dict()})
+        self.plan = plan
+        return plan
 
     def close(self, outcome: CampaignOutcome) -> bool:
         """Write ``run.json`` if every repetition is accounted for.
@@ -214,7 +242,17 @@ def open_session(
         writer = RunWriter.create(request.out, request.lab, plan.run_id, content)
     except ResultsError as error:
         raise UsageError(str(error)) from None
-    return Session(request, plan, artifacts, writer, history, started_utc, turns=turns, candidates=candidates)
+    return Session(
+        request,
+        plan,
+        artifacts,
+        writer,
+        history,
+        started_utc,
+        turns=turns,
+        candidates=candidates,
+        tell=tell,
+    )
 
 
 def _plan(
@@ -249,7 +287,9 @@ def _on_its_boards(request: Request, run: RunReader) -> Request:
     for farm in {str(board.farm): None for board in request.boards if board.found} if gone else ():
         for board in provider(parse(farm)).boards():
             if board.name in gone:
-                problem = board.problem or "it has just come back"
+                problem = (
+                    board.problem or "it is not among the boards that are asked for, or has just come back"
+                )
                 raise FarmError(
                     f"{run.path}: cannot go on now: {board.name} of {farm}: {problem}; give the command again later"
                 )
@@ -260,39 +300,6 @@ def _given_back(run: RunReader) -> list[Skip]:
     """Return the boards that were drawn for a run and given back, as its plan says."""
     skips = [Skip.model_validate(skip) for skip in run.plan_view.skipped]
     return [skip for skip in skips if skip.of_whole_board]
-
-
-def with_others(session: Session, outcome: CampaignOutcome, tell: Callable[[str], None]) -> Session | None:
-    """Take another board of its pool for each that somebody else has, and plan it beside what was measured.
-
-    Returns:
-        The session that measures them; None: there is nothing to take, and the run stays as it is.
-    """
-    plan = session.plan
-    gone = {skip.board_id for skip in plan.skipped if skip.of_whole_board}
-    contested = [board for board in plan.boards if board.id in outcome.contested - gone]
-    planned = {board.id for board in plan.boards}
-    others = [board for board in session.candidates if board.id not in gone | planned]
-    wanted: list[BoardEntry] = []
-    for pool, lost in pools_of(contested).items():
-        left = [board for board in others if board.pool == pool]
-        wanted += [board.of_pool(Pool(pool.source, min(len(lost), len(left)))) for board in left]
-    if outcome.interrupted or not wanted:
-        return None
-    try:
-        drawn = draw(wanted, session.turns, session.artifacts.payload, tell)
-    except FarmError as error:
-        tell(f"no other board is taken: {error}")
-        return None
-    given_up = [Skip(board_id=board.id, reason=outcome.given_up[board.id][:1000]) for board in contested]
-    left_out = [*(skip for skip in plan.skipped if skip.of_whole_board), *given_up, *drawn.left_out]
-    request = replace(session.request, boards=[*plan.boards, *drawn.boards])
-    new = _plan(request, session.artifacts, plan.run_id, plan.earlier_blocks, left_out)
-    session.writer.replan({**session.writer.plan, **new.as_dict()})
-    instead = ", ".join(board.id for board in drawn.boards)
-    for skip in given_up:
-        tell(f"{skip.board_id}: what is left of its queue is left out; {instead} is measured instead")
-    return replace(session, request=request, plan=new)
 
 
 def check_writable(out: Path) -> None:

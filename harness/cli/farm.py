@@ -47,16 +47,18 @@ def reap(
 ) -> None:
     """Free places that a dead tunebench has left: its process is gone or elsewhere, and the board's lease has ended.
 
-    A place that a person holds is never touched, nor one whose board is leased or cannot be asked.
+    A place that a person holds is never touched, nor one whose board is leased or cannot be asked, nor one of a command
+    that waits for its turn at another board.
     """
     from tunebench.harness.cli.release import end_lease
     from tunebench.harness.config.inventory import load_inventory
     from tunebench.harness.farm.source import parse, provider
 
     entries = [entry for entry in load_inventory(inventory).boards if entry.farm is not None]
+    patience_s = max((entry.patience_s for entry in entries), default=0.0)
     kept = 0
     for entry, board in _left_behind(entries):
-        reason = _why_not(board, older_min)
+        reason = _why_not(board, older_min, patience_s)
         if reason is None:
             # The board itself decides: what has ended, or was a dead process's of this host, is removed there.
             message, code = end_lease(entry.spec(), force=False)
@@ -82,14 +84,28 @@ def _left_behind(entries: list[BoardEntry]) -> Iterator[tuple[BoardEntry, FarmBo
                 yield entry, board
 
 
-def _why_not(board: FarmBoard, older_min: float) -> str | None:
-    """Return why a place is left alone without asking its board."""
-    from tunebench.harness.farm.identity import living_pid
+def _why_not(board: FarmBoard, older_min: float, patience_s: float) -> str | None:
+    """Return why a place is left alone without asking its board.
 
-    if (pid := living_pid(str(board.owner))) is not None:
+    Args:
+        board: some tunebench has its place.
+        older_min: as the user says.
+        patience_s: the longest of the inventory: a command may have a place for so long before it takes the lease.
+    """
+    from tunebench.harness.farm.identity import is_dead, living_pid
+
+    owner = str(board.owner)
+    if (pid := living_pid(owner)) is not None:
         return f"process {pid} of this host has it and lives"
+    if board.owner_waits:
+        return f"{owner} has it and waits in the farm's queue for another board, so it lives"
     if board.held_s is None or board.held_s < 60 * older_min:
         return f"held for less than {older_min:g} minutes"
+    if board.held_s < patience_s and not is_dead(owner):
+        return (
+            f"held for less than patience_s = {patience_s:g}, the longest of the inventory: until then {owner} may be"
+            " waiting, with no lease on the board yet; --older-min cannot go below it"
+        )
     return None
 
 
@@ -116,6 +132,8 @@ def _words(board: FarmBoard) -> str:
     whose = "free"
     if board.owner is not None:
         minutes = f" for {board.held_s / 60:.0f} min" if board.held_s is not None else ""
-        whose = f"held by {board.owner}{minutes}"
+        whose = (
+            f"held by {board.owner}{minutes}{', who waits for another board' if board.owner_waits else ''}"
+        )
     tags = " ".join(f"{key}:{value}" for key, value in sorted(board.tags.items()))
     return "; ".join(part for part in (where, whose, tags, board.problem) if part)

@@ -450,11 +450,10 @@ def _of_farm(farm: FarmEntry, path: Path) -> list[BoardEntry]:
         FarmError: it cannot be asked.
     """
     source = parse(farm.source)
-    chosen = [
-        board
-        for board in provider(source).boards()
-        if all(board.tags.get(name) == value for name, value in source.tags)
-    ]
+    try:
+        chosen = source.choose(provider(source).boards())
+    except UsageError as none:
+        raise UsageError(f"{path}: {none}") from None
     usable = [board for board in chosen if board.problem is None and is_name(board.name)]
     # What an exporter that is down has may come back: that is no mistake of the inventory.
     enough_if_back = sum(is_name(board.name) for board in chosen) >= (farm.count or 1)

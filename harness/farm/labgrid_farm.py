@@ -34,6 +34,7 @@ from urllib.parse import urlsplit
 
 import grpc
 from labgrid.remote.client import ClientSession
+from labgrid.remote.common import ReservationState
 from labgrid.remote.generated import labgrid_coordinator_pb2 as messages
 from labgrid.remote.generated import labgrid_coordinator_pb2_grpc as services
 
@@ -513,7 +514,15 @@ class LabgridFarm:
 
     async def _boards(self, session: _Session) -> list[FarmBoard]:
         await self._fresh(session)
-        return [await self._board(session, name) for name in sorted(session.places)]
+        waiting = await self._waiting(session)
+        boards = [await self._board(session, name) for name in sorted(session.places)]
+        return [replace(board, owner_waits=board.owner in waiting) for board in boards]
+
+    async def _waiting(self, session: _Session) -> set[str]:
+        """Return who stands in the coordinator's queue; a reservation ends a minute after its owner has."""
+        answer = await self._ask(session, "GetReservations", messages.GetReservationsRequest())
+        queued = (ReservationState.waiting.value, ReservationState.allocated.value)
+        return {one_line(entry.owner) for entry in answer.reservations if entry.state in queued}
 
     async def _board(self, session: _Session, name: str) -> FarmBoard:
         place = session.places[name]

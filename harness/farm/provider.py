@@ -27,6 +27,7 @@ class FarmBoard:
         address: where its SSH server is; None: ``problem`` says why it cannot be used.
         owner: who has it now, in the farm's words; None: nobody.
         held_s: for how long, as the farm's clock says; None: nobody has it, or it is not told.
+        owner_waits: whether whoever has it stands in the farm's queue for another board: no dead one does for long.
     """
 
     name: str
@@ -36,6 +37,7 @@ class FarmBoard:
     tags: Mapping[str, str] = field(default_factory=dict)
     owner: str | None = None
     held_s: float | None = None
+    owner_waits: bool = False
     problem: str | None = None
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from urllib.parse import parse_qsl, urlsplit
 
 from tunebench.harness.errors import UsageError
-from tunebench.harness.farm.provider import FarmError, Provider
+from tunebench.harness.farm.provider import FarmBoard, FarmError, Provider
 
 FORM = "labgrid://HOST:PORT?tag=NAME:VALUE"
 _PORT = 20408
+#: So many tags are named where none is that was asked for.
+_MOST_TAGS = 20
 _open: dict[str, Provider] = {}
 _guard = threading.Lock()
 
@@ -32,6 +36,26 @@ class Source:
     def farm(self) -> str:
         """Return the farm without the choice of boards."""
         return f"labgrid://{self.coordinator}"
+
+    def choose(self, boards: Sequence[FarmBoard]) -> list[FarmBoard]:
+        """Return those of a farm's boards that have all of the tags.
+
+        Raises:
+            UsageError: none has; names the tags that there are.
+        """
+        chosen = [board for board in boards if dict(self.tags).items() <= board.tags.items()]
+        if chosen or not self.tags:
+            return chosen
+        asked = [f"{name}:{value}" for name, value in self.tags]
+        counts = Counter(f"{name}:{value}" for board in boards for name, value in board.tags.items())
+        absent = [tag for tag in asked if tag not in counts]
+        none_has = f"has the tag {', nor '.join(absent)}" if absent else f"has all of {', '.join(asked)}"
+        there = [f"{tag} ({count})" for tag, count in sorted(counts.items())]
+        more = f", and {len(there) - _MOST_TAGS} more" if len(there) > _MOST_TAGS else ""
+        raise UsageError(
+            f"{self.farm}: none of its {len(boards)} places {none_has};"
+            f" tags there, with how many places have each: {', '.join(there[:_MOST_TAGS]) or 'none'}{more}"
+        )
 
 
 @dataclass(frozen=True)

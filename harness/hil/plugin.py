@@ -105,7 +105,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from tunebench.harness.hil.streams import forgive_standard_streams
 
         config.add_cleanup(forgive_standard_streams())
-    if lab.source is not None and lab.source.explicit:
+    if lab.source is not None and lab.source.explicit and not config.option.help:
         lab.open()
         if lab.refusal is not None:
             raise pytest.UsageError(lab.refusal)

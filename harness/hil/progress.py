@@ -46,6 +46,11 @@ class Progress:
         with self._lock:
             self._total -= count
 
+    def joined(self, count: int) -> None:
+        """Note that so many repetitions have been planned on another board."""
+        with self._lock:
+            self._total += count
+
     def started(self, planned: Planned, left_s: float | None) -> None:
         """Note that a repetition starts; ``left_s`` predicts the rest of its board's queue (None: no history)."""
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import threading
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from tunebench.harness import hints
+from tunebench.harness.board.drawing import at_most
 from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import describe
 from tunebench.harness.campaign.session import Request, Session, open_session
 from tunebench.harness.config.inventory import Inventory
 from tunebench.harness.config.suite import Suite, Workload
 from tunebench.harness.errors import ending_of
+from tunebench.harness.farm.turns import Turns
 from tunebench.harness.hil.progress import Progress
 from tunebench.harness.hil.timer import Mailbox, Result
 from tunebench.harness.planning.feasibility import feasibility, feasibility_lines
@@ -29,7 +32,7 @@ _RESUME = "--tunebench-resume"
 
 
 class HilRun:
-    """A campaign over the selected tests' boards and workloads.
+    """A campaign over the selected tests' boards and workloads; of boards of a pool it draws so many as a run takes.
 
     Args:
         inventory: the lab's boards.
@@ -45,6 +48,7 @@ class HilRun:
 
     Raises:
         UsageError: the results directory cannot be written or a resumed run differs.
+        FarmError: not so many boards of a farm can be had.
     """
 
     def __init__(
@@ -66,19 +70,26 @@ class HilRun:
         chosen = replace(
             suite, workloads=tuple(workload for workload in suite.workloads if workload.key in keys)
         )
-        self._session: Session = open_session(
-            Request(
-                suite=chosen,
-                # Each test names its board: none is drawn.
-                boards=[board.of_pool(None) for board in inventory.boards if board.id in board_ids],
-                lab=inventory.lab.name,
-                out=out,
-                resume=resume,
-                or_begin=True,
-                command=command,
-                data_dir=data_dir,
-            )
+
+        def say(line: str) -> None:
+            log(line)
+            tell(line)
+
+        request = Request(
+            suite=chosen,
+            boards=at_most([board for board in inventory.boards if board.id in board_ids]),
+            lab=inventory.lab.name,
+            out=out,
+            resume=resume,
+            or_begin=True,
+            command=command,
+            data_dir=data_dir,
         )
+        with contextlib.ExitStack() as stack:
+            turns = stack.enter_context(Turns())
+            self._session: Session = open_session(request, turns=turns, tell=say)
+            #: Ends the turns that no queue has taken over.
+            self._turns = stack.pop_all()
         self._log, self._idle = log, idle
         if resume and not self._session.writer.stored:
             tell(f"there was no run of suite {suite.name!r} to resume: a new one begins")
@@ -105,6 +116,11 @@ class HilRun:
     def path(self) -> Path:
         """Return the run's results directory."""
         return self._session.writer.path
+
+    @property
+    def board_ids(self) -> frozenset[str]:
+        """Return the boards that are measured: those that were drawn, and those that have taken a lost one's place."""
+        return frozenset(board.id for board in self._session.plan.boards)
 
     def _resume_command(self) -> str:
         """Return the command of this session with the option that continues its run."""
@@ -177,9 +193,10 @@ class HilRun:
         """
         if interrupted:
             self._campaign.stop()
-        while self._thread.is_alive():
-            self._thread.join(timeout=0.5)
-            self._idle()
+        with self._turns:
+            while self._thread.is_alive():
+                self._thread.join(timeout=0.5)
+                self._idle()
         self._idle()
         if self._failure is not None:
             raise self._failure
@@ -209,6 +226,10 @@ class HilRun:
     def left_out(self, board_id: str, count: int) -> None:
         """Count them out: the tests of what is left out skip and say why."""
         self._progress.left_out(count)
+
+    def joined(self, board_id: str, queue: Sequence[Planned]) -> None:
+        self._progress.joined(len(queue))
+        self._mailbox.expect(queue)
 
     def started(self, planned: Planned, left_s: float | None) -> None:
         self._progress.started(planned, left_s)

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from tunebench.harness.account import complete_account
 from tunebench.harness.artifacts.gather import data_dir_from_env
+from tunebench.harness.board.drawing import check_counts, pools_of
 from tunebench.harness.config.inventory import BoardEntry, Inventory, load_inventory
 from tunebench.harness.config.suite import Suite, Workload, load_suite, sized
 from tunebench.harness.config.tables.schema import Delta
@@ -31,6 +32,7 @@ from tunebench.harness.hil.items import measures, parameter
 from tunebench.harness.hil.options import Source
 from tunebench.harness.hil.run import HilRun
 from tunebench.harness.hil.timer import ReplayClock, Result, replay
+from tunebench.harness.hil.waiting import WaitingTests
 from tunebench.harness.planning.plan import unmet_need
 
 _CLOCK = pytest.StashKey[ReplayClock]()
@@ -67,6 +69,7 @@ def open_hil_session(config: pytest.Config, source: Source) -> HilSession:
         if not suite.workloads:
             raise UsageError(f"--methods {config.option.tunebench_methods!r}: names no method")
         boards = inventory.select(config.option.tunebench_boards)
+        check_counts(boards)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from None
     except Exception as error:
@@ -112,6 +115,7 @@ class HilSession:
         }
         self._full_suite = full_suite
         self._run: HilRun | None = None
+        self._waiting = WaitingTests()
         self._asked: set[str] = set()
         self._measured = False
         self._troubles: list[str] = []
@@ -120,7 +124,7 @@ class HilSession:
         self._thread_id = threading.get_ident()
 
     def board_ids(self) -> list[str]:
-        """Return the ids of the boards that tests are made for, by alphabet."""
+        """Return the ids of the boards that tests are made for, by alphabet; of a pool all, since any may be drawn."""
         return sorted(board.id for board in self._boards)
 
     def workload_ids(self, item: Any) -> list[str]:
@@ -183,6 +187,7 @@ class HilSession:
                 pytrace=False,
             )
         result = self._waited(run, board, workload)
+        self._waiting.bring_in(node.session, run.board_ids)
         reason = run.skip_reason(board.id, workload)
         if not result.records:
             pytest.skip(reason or f"board {board.id}: its queue ended before this workload")
@@ -236,6 +241,10 @@ class HilSession:
             return []
         lines = [
             f"tunebench: suite {self._suite.name}, boards {', '.join(self.board_ids())}",
+            *(
+                f"tunebench: of {', '.join(board.id for board in candidates)} any {pool.count} are drawn when tests run"
+                for pool, candidates in pools_of(self._boards).items()
+            ),
             *self._unmatched,
         ]
         foreign = [name for name in options.taken(self._config) if name != options.INVENTORY]
@@ -273,6 +282,8 @@ class HilSession:
             if _wants_traces(option):
                 raise
             raise pytest.UsageError(ending_of(error).message) from None
+        drawn_from = {board.id for board in self._boards if board.pool is not None}
+        self._waiting.set_aside(session, drawn_from - self._run.board_ids)
         self._run.start()
 
     @pytest.hookimpl(wrapper=True)

@@ -94,13 +94,18 @@ class Mailbox:
 
     def __init__(self, planned: Sequence[Planned]) -> None:
         self._expected: dict[tuple[str, str, str], int] = {}
-        for repetition in planned:
-            if repetition.role == "timed":
-                key = (repetition.board_id, *repetition.workload.key)
-                self._expected[key] = self._expected.get(key, 0) + 1
         self._records: dict[tuple[str, str, str], list[Repetition]] = {}
         self._ended: set[str] = set()
         self._changed = threading.Condition()
+        self.expect(planned)
+
+    def expect(self, planned: Sequence[Planned]) -> None:
+        """Expect the records of these, too."""
+        with self._changed:
+            for repetition in planned:
+                if repetition.role == "timed":
+                    key = (repetition.board_id, *repetition.workload.key)
+                    self._expected[key] = self._expected.get(key, 0) + 1
 
     def put(self, record: Repetition) -> None:
         """Hand over a record that is on disk."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunebench.harness.campaign.progress import Silent
-from tunebench.harness.campaign.session import Request, Session, open_session, with_others
+from tunebench.harness.campaign.session import Request, Session, open_session
 from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.config.suite import Suite
 from tunebench.harness.errors import UsageError
@@ -79,15 +79,12 @@ class Bench:
             artifacts=self.halves.artifacts(suite),
         )
         with Turns() as turns:
-            return RunReader(_measured(open_session(request, turns=turns, tell=self.tell), self.tell))
+            return RunReader(_measured(open_session(request, turns=turns, tell=self.tell)))
 
 
-def _measured(session: Session, tell: Callable[[str], None]) -> Path:
+def _measured(session: Session) -> Path:
     """Run a session to its end and return its folder."""
     outcome = session.campaign(Silent()).run()
-    while (another := with_others(session, outcome, tell)) is not None:
-        session = another
-        outcome = session.campaign(Silent()).run()
     complete = session.close(outcome)
     if outcome.interrupted:
         raise Interrupted

@@ -117,3 +117,23 @@ def add_place(farm: Any, name: str, exported: str, /, **tags: str) -> None:
         pattern=f"{exported}/*" if "/" in exported else f"{exported}/*/*",
     )
     ask(farm, "SetPlaceTags", placename=name, tags=tags)
+
+
+def all_there(farm: Any, count: int) -> None:
+    """Wait until a farm has so many places, each with its board."""
+    until(lambda: [board.problem for board in farm.boards()] == [None] * count)
+
+
+def add_pair(farm: Any) -> None:
+    """Add the places ``pi-a`` and ``pi-b``, one of each exporter, and wait for their boards."""
+    for name, exporter in (("pi-a", "one"), ("pi-b", "two")):
+        add_place(farm, name, exporter, board="rpi4")
+    all_there(farm, 2)
+
+
+def add_rack(lab: Lab, farm: Any) -> None:
+    """Add the places ``pi-a``, ``pi-b`` and ``pi-c``, all of an exporter of their own, and wait for their boards."""
+    lab.start_exporter("rack", boards=3)
+    for number, name in enumerate(("pi-a", "pi-b", "pi-c")):
+        add_place(farm, name, f"rack/rack-{number}", board="rpi4")
+    all_there(farm, 3)

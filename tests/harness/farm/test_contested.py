@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,8 +15,9 @@ import pytest
 from rich.console import Console
 
 from tests.faults.relay import Relay
-from tests.harness.farm.lab import add_place, ask, until
+from tests.harness.farm.lab import add_pair, add_place, add_rack, ask, until
 from tests.harness.farm.test_labgrid import seen
+from tunebench.harness import verify
 from tunebench.harness.artifacts.gather import build_payload
 from tunebench.harness.board.drawing import draw
 from tunebench.harness.campaign.progress import PlainLines
@@ -21,8 +25,9 @@ from tunebench.harness.campaign.run import run
 from tunebench.harness.campaign.session import Request
 from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.config.suite import load_suite
+from tunebench.harness.errors import EXIT_INTERRUPTED
 from tunebench.harness.farm import source
-from tunebench.harness.farm.provider import FarmError
+from tunebench.harness.farm.provider import FarmError, Patience
 from tunebench.harness.farm.turns import Turns
 from tunebench.harness.planning.repetition import Planned
 from tunebench.reports.records import Repetition
@@ -46,9 +51,12 @@ def counts(rep: Repetition) -> bool:
     return rep.outcome == "ok" and rep.verdict != "invalid"
 
 
-def measured(suite: Path, boards: list[BoardEntry], out: Path) -> tuple[int, RunReader, str]:
+def measured(
+    suite: Path, boards: list[BoardEntry], out: Path, *, resume: bool = False
+) -> tuple[int, RunReader, str]:
     log = io.StringIO()
-    code, folder = run(Request(load_suite(str(suite)), boards, "lab1", out), Console(file=log, width=300))
+    request = Request(load_suite(str(suite)), boards, "lab1", out, resume)
+    code, folder = run(request, Console(file=log, width=300))
     assert folder is not None, log.getvalue()
     return code, RunReader(folder), log.getvalue()
 
@@ -57,9 +65,7 @@ def test_a_board_that_is_taken_from_us_is_left_its_repetition_counts_not_and_ano
     lab, farms, farm_boards, when_started, sleep_suite, tmp_path
 ):
     rival = farms()
-    for name, exporter in (("pi-a", "one"), ("pi-b", "two")):
-        add_place(rival, name, exporter, board="rpi4")
-    until(lambda: all(board.problem is None for board in rival.boards()) and len(rival.boards()) == 2)
+    add_pair(rival)
     taken: list[str] = []
 
     def kick(planned: Planned) -> None:
@@ -81,11 +87,61 @@ def test_a_board_that_is_taken_from_us_is_left_its_repetition_counts_not_and_ano
     (reason,) = [reason for reason in contested.reasons if reason.level == "invalid"]
     assert reason.code == "contested" and reason.message == contested.seen.contested
     assert reason.message.endswith(f"is ours no more; it is held by {rival.identity}")
-    assert code == 3 and reader.manifest.boards == [lost, other]
+    assert code == 3 and reader.manifest.boards == ["pi-a", "pi-b"]
     (skip,) = reader.manifest.skipped
     assert skip.board_id == lost and "contested: place" in skip.reason
     assert seen(rival, lost).owner == rival.identity, "what the other has taken stays theirs"
     assert seen(rival, other).owner is None
+
+
+def test_a_lost_board_is_replaced_while_the_others_measure_and_a_run_that_is_stopped_then_keeps_all_of_them(
+    lab, farms, farm_boards, when_started, sleep_suite, tmp_path
+):
+    rival = farms()
+    add_rack(lab, rival)
+    # The first draw cannot have pi-a, so that it is the substitute.
+    not_yet = rival.take("pi-a", Patience(5.0))
+    begun = threading.Barrier(2, action=lambda: rival.give(not_yet))
+    substitute_measures, stopped = threading.Event(), threading.Event()
+
+    def strike(planned: Planned) -> None:
+        """One board is lost; the other does not end before its substitute has measured, then Ctrl-C."""
+        if planned.board_id == "pi-a" and planned.block == 1:
+            substitute_measures.set()
+            assert stopped.wait(30)
+        elif planned.board_id != "pi-a" and planned.block == 0:
+            begun.wait(30)
+        elif planned.board_id == "pi-b" and planned.block == 1:
+            ask(rival, "ReleasePlace", placename="pi-b")
+            ask(rival, "AcquirePlace", placename="pi-b")
+        elif planned.board_id == "pi-c" and planned.block == 2:
+            assert substitute_measures.wait(60), "it is measured at once, not when the others are done"
+            os.kill(os.getpid(), signal.SIGINT)
+            stopped.set()
+
+    when_started(strike)
+    suite = sleep_suite(["a"], blocks=3)
+    code, reader, log = measured(suite, farm_boards(count=2), tmp_path / "out")
+    assert code == EXIT_INTERRUPTED and reader.manifest is None, log
+    assert reader.plan_view.boards == ("pi-a", "pi-b", "pi-c")
+    assert "pi-b: contested: " in log and "; another board is taken" in log
+    assert "pi-b: what is left of its queue is left out; pi-a is measured instead" in log
+    before = [rep.rep_id for rep in reader.repetitions]
+
+    when_started(lambda planned: None)
+    code, reader, log = measured(suite, farm_boards(count=2), tmp_path / "out", resume=True)
+    assert code == 3, log
+    assert [rep.rep_id for rep in reader.repetitions][: len(before)] == before
+    done = Counter((rep.board_id, rep.block) for rep in reader.repetitions if counts(rep))
+    assert done == Counter(
+        [("pi-b", 0), *((board, block) for board in ("pi-a", "pi-c") for block in range(3))]
+    )
+    assert reader.manifest.boards == ["pi-a", "pi-b", "pi-c"]
+    (skip,) = reader.manifest.skipped
+    assert skip.board_id == "pi-b" and skip.of_whole_board and "contested: place" in skip.reason
+    assert list(verify.audit(reader.path)) == []
+    held = {board.name: board.owner for board in rival.boards() if board.owner is not None}
+    assert held == {"pi-b": rival.identity}
 
 
 def test_a_coordinator_that_forgets_never_makes_two_owners_and_the_repetition_counts(

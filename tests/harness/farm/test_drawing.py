@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from tests.harness.farm.lab import add_place, until
+from tests.harness.farm.lab import add_pair, add_place, add_rack, all_there, until
 from tests.harness.farm.test_labgrid import holding, seen
 from tunebench.harness.artifacts.gather import build_payload
 from tunebench.harness.board.drawing import draw
@@ -45,13 +45,14 @@ def test_a_run_takes_any_boards_with_the_tags_leaves_a_contested_one_and_gives_a
     lab, farms, farm_boards, sleep_suite, tmp_path, monkeypatch
 ):
     farm = farms()
-    lab.start_exporter("rack", boards=3)
-    for number, name in enumerate(("pi-a", "pi-b", "pi-c")):
-        add_place(farm, name, f"rack/rack-{number}", board="rpi4")
+    add_rack(lab, farm)
     add_place(farm, "orin", "two", board="orin")
-    until(lambda: all(board.problem is None for board in farm.boards()) and len(farm.boards()) == 4)
+    all_there(farm, 4)
     boards = farm_boards(count=2)
     assert [board.id for board in boards] == ["pi-a", "pi-b", "pi-c"] and boards[0].pool.count == 2
+    wrong = rf"lab\.toml: labgrid://{lab.address}: .*nosuch:tag; .*: board:orin \(1\), board:rpi4 \(3\)$"
+    with pytest.raises(UsageError, match=wrong):
+        farm_boards(source=f"labgrid://{lab.address}?tag=nosuch:tag")
     suite = load_suite(str(sleep_suite(["a"], blocks=1)))
     # The coordinator allots whichever it likes: until pi-a was drawn and left, somebody has the others.
     rival = farms()
@@ -100,9 +101,7 @@ def test_a_draw_waits_in_the_farms_queue_says_for_whom_and_how_long_and_takes_no
     lab, farms, farm_boards
 ):
     farm, rival = farms(), farms()
-    for name, exporter in (("pi-a", "one"), ("pi-b", "two")):
-        add_place(farm, name, exporter, board="rpi4")
-    until(lambda: all(board.problem is None for board in farm.boards()) and len(farm.boards()) == 2)
+    add_pair(farm)
     other, identity = holding(lab.address, "pi-b")
     try:
         lines: list[str] = []
@@ -154,9 +153,7 @@ def test_a_run_goes_on_with_the_boards_it_had_and_waits_for_one_whose_exporter_i
     lab, farms, farm_boards, sleep_suite, tmp_path
 ):
     farm = farms()
-    for name, exporter in (("pi-a", "one"), ("pi-b", "two")):
-        add_place(farm, name, exporter, board="rpi4")
-    until(lambda: all(board.problem is None for board in farm.boards()) and len(farm.boards()) == 2)
+    add_pair(farm)
     suite = load_suite(str(sleep_suite(["a"], blocks=1)))
     begun = SimpleNamespace(path=tmp_path / "run", plan_view=SimpleNamespace(boards=["pi-a", "pi-b"]))
 
@@ -178,7 +175,7 @@ def test_a_run_goes_on_with_the_boards_it_had_and_waits_for_one_whose_exporter_i
     for name in ("one", "two"):
         lab.start_exporter(name)
     add_place(farm, "pi-c", "one", board="rpi4")  # one that came later is no board of that run
-    until(lambda: all(board.problem is None for board in farm.boards()) and len(farm.boards()) == 3)
+    all_there(farm, 3)
     assert goes_on() == ["pi-a", "pi-b"]
 
 

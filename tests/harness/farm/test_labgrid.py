@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.harness.farm.lab import add_place, ask, until
+from tests.harness.farm.lab import add_pair, add_place, ask, until
 from tunebench.harness.farm.identity import PREFIX
 from tunebench.harness.farm.provider import FarmError, Patience, Ticket
 
@@ -78,6 +78,59 @@ def test_boards_are_told_taken_waited_for_and_given_back(lab, farms):
     farm.give(ticket)
     farm.give(ticket)
     assert seen(farm, "pi").owner is None
+
+
+#: A process of another host, as far as anybody can tell: it draws so many boards, and holds what it has.
+DRAW = (
+    "import socket, sys, time\n"
+    "from pathlib import Path\n"
+    "socket.gethostname = lambda: 'host-b'\n"
+    "from tunebench.harness.artifacts.gather import build_payload\n"
+    "from tunebench.harness.board.drawing import draw\n"
+    "from tunebench.harness.config.inventory import load_inventory\n"
+    "from tunebench.harness.farm.turns import Turns\n"
+    "boards = load_inventory(Path(sys.argv[1])).boards\n"
+    "draw(boards, Turns(), build_payload(), lambda line: print(line, flush=True)); time.sleep(120)"
+)
+
+
+def test_a_draw_that_waits_for_its_second_board_keeps_its_first_one_whatever_reap_is_told(
+    lab, farms, farm_inventory, cli, tmp_path
+):
+    farm = farms()
+    add_pair(farm)
+    mine = farm.take("pi-b", Patience(5.0))
+    inventory = str(farm_inventory(count=2, patience_s=100, workdir=f"{tmp_path}/work"))
+
+    def reap() -> tuple[int, str]:
+        done = cli("farm", "reap", "-i", inventory, "--older-min", "0")
+        return done.returncode, done.stdout
+
+    with subprocess.Popen(
+        [sys.executable, "-c", DRAW, inventory], stdout=subprocess.PIPE, text=True
+    ) as drawing:
+        try:
+            assert until(lambda: (board := seen(farm, "pi-a")).owner_waits and board.owner)
+            until(lambda: "pi-a: place pi-a of" in drawing.stdout.readline())  # so its lease is given back
+            owner = seen(farm, "pi-a").owner
+            assert owner.startswith("host-b/")
+            waits = (
+                f"pi-a: kept: {owner} has it and waits in the farm's queue for another board, so it lives\n"
+            )
+            assert waits in reap()[1]
+            told = cli("farm", "status", "-i", inventory).stdout
+            assert f"held by {owner} for 0 min, who waits for another board;" in told
+            # It has all that it wants, and no lease yet: for so long as it may wait for anything else, it lives.
+            farm.give(mine)
+            until(lambda: seen(farm, "pi-b").owner == owner)
+            until(lambda: "pi-b: place pi-b of" in drawing.stdout.readline())
+            code, told = reap()
+            assert code == 4 and told.count("held for less than patience_s = 100") == 2, told
+        finally:
+            drawing.kill()
+    # Its host cannot be asked; after that time the boards decide.
+    inventory = str(farm_inventory(count=2, patience_s=0.5, workdir=f"{tmp_path}/work"))
+    assert reap() == (0, f"pi-a: freed: {owner} had it\npi-b: freed: {owner} had it\n")
 
 
 def test_power_is_switched_only_while_the_place_is_ours(lab, farms, power_relay):

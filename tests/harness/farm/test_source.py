@@ -68,6 +68,38 @@ def test_mistakes_in_an_inventory_name_the_file_and_the_key(tmp_path, text, part
     assert str(path) in str(refusal.value) and part in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("tags", "part"),
+    [
+        ("?tag=nosuch:tag", "none of its 3 places has the tag nosuch:tag;"),
+        ("?tag=board:rpi5&tag=lab:x", "none of its 3 places has the tag board:rpi5, nor lab:x;"),
+        ("?tag=board:orin&tag=lab:one", "none of its 3 places has all of board:orin, lab:one;"),
+    ],
+)
+def test_tags_that_no_place_has_are_told_with_those_that_there_are(tags, part):
+    boards = [
+        FarmBoard("a", tags={"board": "rpi4", "lab": "one"}),
+        FarmBoard("b", tags={"board": "rpi4"}),
+        FarmBoard("c", tags={"board": "orin"}),
+    ]
+    with pytest.raises(UsageError) as refusal:
+        parse(f"labgrid://lab{tags}").choose(boards)
+    assert str(refusal.value) == (
+        f"labgrid://lab:20408: {part} tags there, with how many places have each:"
+        " board:orin (1), board:rpi4 (2), lab:one (1)"
+    )
+    assert parse("labgrid://lab?tag=board:rpi4").choose(boards) == boards[:2]
+    assert parse("labgrid://lab").choose(boards) == boards
+
+
+def test_of_many_tags_the_first_are_told_and_of_none_that():
+    boards = [FarmBoard("a", tags={f"tag-{n:02}": "x" for n in range(22)})]
+    with pytest.raises(UsageError, match=r"tag-19:x \(1\), and 2 more$"):
+        parse("labgrid://lab?tag=a:b").choose(boards)
+    with pytest.raises(UsageError, match=r"none of its 0 places has the tag a:b;.*: none$"):
+        parse("labgrid://lab?tag=a:b").choose([])
+
+
 def test_the_farms_of_an_inventory_are_known_without_asking_them(tmp_path):
     path = tmp_path / "lab.toml"
     path.write_text(

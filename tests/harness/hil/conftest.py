@@ -1,59 +1,19 @@
-"""A pytest session of its own, in a folder of its own: the plugin is tried through the real command line."""
+"""What the plugin is tried with: tests that measure, cheap campaigns, and what came of them."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests import warm
-from tests.sessions import PYTEST
-
 MEASURES = """
 def test_it(remote, board, workload):
     result = remote()
     assert result.quality_after > {limit}
 """
-
-
-@pytest.fixture
-def run_pytest(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run pytest in a process of its own; ``cwd`` below the test's folder, ``python`` another interpreter.
-
-    ``cold``: its interpreter starts as a user's does, for a test of what it imports.
-    """
-
-    def run(
-        *arguments: str,
-        cwd: str = ".",
-        python: str = sys.executable,
-        env: dict[str, str] | None = None,
-        cold: bool = False,
-    ) -> subprocess.CompletedProcess[str]:
-        if not any((tmp_path / name).exists() for name in ("pytest.ini", "pyproject.toml")):
-            (tmp_path / "pytest.ini").write_text("[pytest]\n")
-        start = subprocess.run if cold else warm.run
-        return start(
-            [python, *PYTEST, *arguments],
-            cwd=tmp_path / cwd,
-            env={
-                **{name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
-                "HOME": str(tmp_path),
-                **(env or {}),
-            },
-            capture_output=True,
-            text=True,
-            timeout=110,
-            check=False,
-        )
-
-    return run
 
 
 @pytest.fixture
