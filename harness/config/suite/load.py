@@ -13,7 +13,8 @@ from tunebench.harness.config.suite.comparisons import aa_controls, baselines_of
 from tunebench.harness.config.suite.rows import rows_of
 from tunebench.harness.config.suite.suite import Suite
 from tunebench.harness.config.suite.workload import Workload
-from tunebench.harness.config.tables.schema import SUITE_FOLDER, SuiteFile
+from tunebench.harness.config.tables.schema import SuiteFile
+from tunebench.harness.config.tables.workload_keys import SUITE_FOLDER
 from tunebench.harness.config.toml import read_toml, validate
 from tunebench.harness.errors import UsageError
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tunebench.harness.config.tables.schema import Header, WorkloadEntry
+from tunebench.harness.config.tables.schema import Header
+from tunebench.harness.config.tables.workload import WorkloadEntry
 from tunebench.workloads import defaults
 from tunebench.workloads.methods.table import SKIP, honours
 from tunebench.workloads.methods.table import method as find_method

@@ -8,8 +8,9 @@ from dataclasses import replace
 from tunebench.harness.config.suite.params import cache_params, params_of
 from tunebench.harness.config.suite.workload import Workload
 from tunebench.harness.config.tables.compress import chain_of, chain_params, start_of, transforms_of
-from tunebench.harness.config.tables.schema import SuiteFile, WorkloadEntry
+from tunebench.harness.config.tables.schema import SuiteFile
 from tunebench.harness.config.tables.stress import operating_points, stressors_of
+from tunebench.harness.config.tables.workload import WorkloadEntry
 
 
 def rows_of(entry: WorkloadEntry, parsed: SuiteFile) -> list[Workload]:
