@@ -38,18 +38,18 @@ class OperatingPointsSection(NotedSection):
 
 
 def _noted(summary: Summary) -> NotedTable | None:
-    found = [
+    measured = [
         (row, under)
         for row in summary.rows
         if (under := row.under_stress) is not None and under.kind in OPERATING_POINTS and not row.aa_control
     ]
     notes = [
         f"No joules of {clean(row.label, 32)} on {clean(row.board_id, 40)}: {clean(row.energy_missing, 300)}."
-        for row, _ in found
+        for row, _ in measured
         if row.energy is None and row.energy_missing
     ]
     notes += left_out(summary.skipped, _SKIPPED)
-    return noted_table(CAPTION, HEADINGS, [_row(row, under) for row, under in found], notes)
+    return noted_table(CAPTION, HEADINGS, [_row(row, under) for row, under in measured], notes)
 
 
 def _row(row: MethodResult, under: UnderStress) -> list[str]:

@@ -78,20 +78,20 @@ def _with_peft(tables: dict[str, Any], root: Path, path: Path) -> dict[str, Any]
     entries = tables.get("workload")
     if not isinstance(entries, list):
         return tables
-    made = []
+    merged = []
     for entry in entries:
         if not isinstance(entry, dict) or not isinstance(entry.get("peft"), str):
-            made.append(entry)
+            merged.append(entry)
             continue
-        twice = [key for key in ("methods", "rank", "alpha", "scale", "targets", "head") if key in entry]
-        if twice:
+        doubled = [key for key in ("methods", "rank", "alpha", "scale", "targets", "head") if key in entry]
+        if doubled:
             raise UsageError(
-                f"{path}: {twice[0]!r} beside 'peft': {entry['peft']} says it, leave {twice[0]!r} out"
+                f"{path}: {doubled[0]!r} beside 'peft': {entry['peft']} says it, leave {doubled[0]!r} out"
             )
         file = root / Path(entry["peft"]).expanduser()
         usual = {"methods": [PEFT_METHOD], "label": file.stem[:64] or "peft"}
-        made.append({**usual, **entry, **peft_keys(file)})
-    return {**tables, "workload": made}
+        merged.append({**usual, **entry, **peft_keys(file)})
+    return {**tables, "workload": merged}
 
 
 def _check_files(workloads: Sequence[Workload], root: Path, path: Path) -> None:

@@ -216,13 +216,13 @@ def sized(
 
 def _not_in_suite(name: str, suite: str, known: Collection[str]) -> str:
     """Return what to say of a method that a suite does not have: a slip of the pen, or a method of other suites."""
-    has = ", ".join(sorted(known))
+    labels = ", ".join(sorted(known))
     if name not in {row.name for row in METHODS}:
         hint = did_you_mean(name, known)
-        return f"--methods: unknown method {name!r}{hint}; suite {suite!r} has: {has}"
-    elsewhere = [other for other in built_in_suites() if other != suite and name in methods_named(other)]
-    there = f"; built-in suites with it: {', '.join(elsewhere)}" if elsewhere else ""
+        return f"--methods: unknown method {name!r}{hint}; suite {suite!r} has: {labels}"
+    suites = [other for other in built_in_suites() if other != suite and name in methods_named(other)]
+    others = f"; built-in suites with it: {', '.join(suites)}" if suites else ""
     return (
-        f"--methods: suite {suite!r} does not measure the built-in method {name!r}; it has: {has}{there}. Or list it"
+        f"--methods: suite {suite!r} does not measure the built-in method {name!r}; it has: {labels}{others}. Or list it"
         " under 'methods' in a suite file of your own"
     )
