@@ -35,7 +35,7 @@ _REST = f"(slow or browser or openssh) and not alone and {_ELSEWHERE}"
 _MEET_DEPENDENCIES = (
     *(f"tests/harness/cli/test_{name}.py" for name in ("app", "completion", "registry", "report")),  # typer, rich
     "tests/harness/hil/test_plugin.py",  # pytest and its plugins
-    "tests/harness/config", "tests/harness/record", "tests/reports/test_records.py",  # pydantic
+    "tests/harness/config", "tests/harness/record", "tests/reports/records",  # pydantic
     "tests/reports/results", "tests/reports/history/test_index.py", "tests/reports/test_summary.py",  # pandas, DuckDB
     "tests/reports/stats", "tests/reports/render",  # NumPy, SciPy, Jinja2
     "tests/targets/client", "tests/targets/meters", "tests/targets/transport",  # paramiko, fabric, asyncssh, httpx

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 
 from tunebench.harness.board.runtimes import without_runtime
 from tunebench.harness.board.tuning import as_records
+from tunebench.harness.canonical import canonical_json
 from tunebench.harness.config.inventory import BoardEntry
-from tunebench.harness.config.suite import Workload, canonical_json
+from tunebench.harness.config.suite import Workload
 from tunebench.harness.processes import this_process
 from tunebench.harness.record.energy.board import widest
 from tunebench.reports.records import BoardEnv

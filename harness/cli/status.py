@@ -76,11 +76,7 @@ def lines(run: RunStatus) -> list[str]:
 
 
 def _of_board(board: BoardStatus) -> str:
-    parts = [f"{board.done} of {board.planned}"]
-    if board.missing is not None:
-        parts.append(f"missing: {board.missing}")
-    elif board.now is not None:
-        parts.append(f"now {board.now}")
-        if board.left_s is not None:
-            parts.append(f"about {clock_of(board.left_s)} left")
+    parts = board.progress
+    if board.missing is None and board.now is not None and board.left_s is not None:
+        parts.append(f"about {clock_of(board.left_s)} left")
     return "; ".join(parts)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 _MAX_SHOWN = 500
@@ -133,3 +134,10 @@ def brackets(problem: Mapping[str, Any], dotted: str, *, several: bool) -> str |
     if kind in _TABLES:
         return f"must be a table, written [[{dotted}]]; here it is {shown(value)[:60]}"
     return None
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """Return a hint at the known name that a mistyped one resembles, whatever its case; empty if none does."""
+    by_lower = {other.lower(): other for other in known}
+    close = difflib.get_close_matches(name.lower(), sorted(by_lower), 1)
+    return f" (did you mean {by_lower[close[0]]!r}?)" if close else ""

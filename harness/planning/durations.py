@@ -25,7 +25,7 @@ def durations_below(root: Path, lab: str) -> dict[DurationKey, float]:
         lab: name of the lab.
     """
     plans = sorted((root / lab).glob("*/*/*/*/plan.json"), key=lambda path: path.parent.name, reverse=True)
-    seen: dict[DurationKey, list[float]] = {}
+    durations_s: dict[DurationKey, list[float]] = {}
     for path in plans[:_RECENT_RUNS]:
         try:
             reader = RunReader(path.parent, check=False)
@@ -33,8 +33,8 @@ def durations_below(root: Path, lab: str) -> dict[DurationKey, float]:
             continue
         for record in reader.repetitions:
             if record.host_s is not None and record.outcome == "ok":
-                seen.setdefault(key_of(record), []).append(record.host_s)
-    return {key: median(values) for key, values in seen.items()}
+                durations_s.setdefault(key_of(record), []).append(record.host_s)
+    return {key: median(values) for key, values in durations_s.items()}
 
 
 #: Host seconds by kind of repetition. They hold all that a repetition costs on top of its fine-tuning.
@@ -89,17 +89,17 @@ class Stopwatch:
     """
 
     def __init__(self, history: dict[DurationKey, float] | None = None) -> None:
-        self._seen: dict[DurationKey, list[float]] = {}
+        self._durations_s: dict[DurationKey, list[float]] = {}
         self._history = dict(history or {})
         self._lock = threading.Lock()
 
     def learn(self, planned: Planned, host_s: float) -> None:
         """Note how many host seconds a repetition took."""
         with self._lock:
-            self._seen.setdefault(planned.duration_key, []).append(host_s)
+            self._durations_s.setdefault(planned.duration_key, []).append(host_s)
 
     def durations(self) -> dict[DurationKey, float]:
         """Return the median host seconds of each kind of repetition."""
         with self._lock:
-            learnt = {key: sorted(values)[len(values) // 2] for key, values in self._seen.items()}
+            learnt = {key: sorted(values)[len(values) // 2] for key, values in self._durations_s.items()}
         return {**self._history, **learnt}

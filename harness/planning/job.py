@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from tunebench.harness.artifacts.gather import Artifacts
 from tunebench.harness.artifacts.native import NativeLibrary
-from tunebench.harness.config.suite import canonical_json
+from tunebench.harness.canonical import canonical_json
 from tunebench.harness.planning import energy_windows, limits
 from tunebench.harness.planning.repetition import Planned
 from tunebench.reports.records import BENCH_VERSION

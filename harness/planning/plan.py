@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from tunebench.harness.canonical import canonical_json
 from tunebench.harness.config.inventory import BoardEntry
-from tunebench.harness.config.suite import Suite, Workload, canonical_json
+from tunebench.harness.config.suite import Suite, Workload
 from tunebench.harness.planning import energy_windows
 from tunebench.harness.planning.repetition import Planned
 from tunebench.reports.records import PLAN_SCHEMA, Skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tunebench.harness.config.suite import canonical_json
+from tunebench.harness.canonical import canonical_json
 from tunebench.harness.planning.repetition import Planned
 from tunebench.harness.record.harvest import ExitRecord, Harvested, WorkloadResult
 

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any, cast
 
 from tunebench.harness import __version__
-from tunebench.harness.config.suite import canonical_json
+from tunebench.harness.canonical import canonical_json
 from tunebench.harness.config.tables.stress import Stressor
 from tunebench.harness.planning.job import BoardContext, Job
 from tunebench.harness.planning.repetition import Planned

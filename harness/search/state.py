@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tunebench.harness.config.suite import canonical_json
+from tunebench.harness.canonical import canonical_json
 from tunebench.harness.errors import UsageError
 from tunebench.harness.search.space import Point, Space
 from tunebench.reports.results.files import write_durable

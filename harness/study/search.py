@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from tunebench.harness.artifacts.gather import Progress
-from tunebench.harness.config.suite import Suite, Workload, canonical_json
+from tunebench.harness.canonical import canonical_json
+from tunebench.harness.config.suite import Suite, Workload
 from tunebench.harness.errors import UsageError
 from tunebench.harness.planning.job import workload_spec
 from tunebench.harness.planning.repetition import Planned

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tunebench.harness.config.suite import Workload
-from tunebench.harness.config.tables.schema import WorkloadEntry
+from tunebench.harness.config.tables.workload import WorkloadEntry
 from tunebench.harness.study.search import Searched, TaskSearch, track_keys
 from tunebench.workloads import defaults
 

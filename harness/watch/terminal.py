@@ -72,11 +72,7 @@ def ending(view: View) -> str:
 
 def progress_of(board: BoardView) -> str:
     """Return how far a board is, in one line."""
-    parts = [f"{board.done} of {board.planned}"]
-    if board.missing is not None:
-        parts.append(f"missing: {board.missing}")
-    elif board.now is not None:
-        parts.append(f"now {board.now}")
+    parts = board.progress
     if board.left_s is not None:
         parts.append(f"about {clock(board.left_s)} left")
     if board.temp_c is not None:

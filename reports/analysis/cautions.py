@@ -146,13 +146,13 @@ def _blocks(summary: Measured) -> Iterator[Caution]:
         compared = [row for row in summary.rows if row.speed_up and not row.aa_control]
         where = _where([row for row, _, _ in few], compared)
         fewest = " or ".join(dict.fromkeys(str(needed) for needed in (needed_of[0], needed_of[-1])))
-        seen = "the intervals shown are the range seen, not a claim about the next run"
+        interval_note = "the intervals shown are the range seen, not a claim about the next run"
         if least == 1:
-            seen = "one block shows no spread at all"
+            interval_note = "one block shows no spread at all"
         yield Caution(
             "few-blocks",
             f"{least} block{'s' if least != 1 else ''}{where}: too few for a verdict, which needs at least {fewest}"
-            f"{' with so many methods' if needed_of[-1] > MIN_BLOCKS else ''}; {seen}.",
+            f"{' with so many methods' if needed_of[-1] > MIN_BLOCKS else ''}; {interval_note}.",
         )
 
 

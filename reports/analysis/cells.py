@@ -49,12 +49,12 @@ class Cell:
     Attributes:
         reps: all of them, every role, in the order stored.
         table: their frame.
-        kept: the rows of ``table`` that may stand in a number, one a block.
+        counted: the rows of ``table`` that may stand in a number, one a block.
     """
 
     reps: list[Repetition]
     table: pd.DataFrame
-    kept: pd.DataFrame
+    counted: pd.DataFrame
 
     @property
     def first(self) -> Repetition:
@@ -74,8 +74,8 @@ class Cell:
 
     @property
     def usable(self) -> list[Repetition]:
-        """Return the repetitions that stand in ``kept``."""
-        ids = set(self.kept["rep_id"])
+        """Return the repetitions that stand in ``counted``."""
+        ids = set(self.counted["rep_id"])
         return [rep for rep in self.reps if rep.rep_id in ids]
 
     def conditions(self) -> tuple[Any, ...]:
@@ -87,13 +87,13 @@ def cells(repetitions: Sequence[Repetition]) -> list[Cell]:
     """Group repetitions into cells; correctness checks and idle baselines belong to no method and are left out."""
     reps = [rep for rep in repetitions if rep.role not in ("check", "idle")]
     table = frame(reps)
-    kept = usable(table)
-    kept_of = kept.groupby(CELL, dropna=False, sort=False).indices if len(kept) else {}
+    counted = usable(table)
+    counted_of = counted.groupby(CELL, dropna=False, sort=False).indices if len(counted) else {}
     groups = []
     for key, rows in table.groupby(CELL, dropna=False, sort=False).indices.items() if len(table) else ():
         positions = [int(row) for row in rows]
-        chosen = kept.iloc[kept_of[key]] if key in kept_of else kept.iloc[0:0]
-        groups.append(Cell(reps=[reps[i] for i in positions], table=table.iloc[positions], kept=chosen))
+        chosen = counted.iloc[counted_of[key]] if key in counted_of else counted.iloc[0:0]
+        groups.append(Cell(reps=[reps[i] for i in positions], table=table.iloc[positions], counted=chosen))
     return groups
 
 
@@ -101,7 +101,7 @@ def paired(baseline: Cell, candidate: Cell, *, delta: float) -> tuple[Comparison
     """Compare the seconds of two cells, paired by block; return the comparison or the reason why there is none."""
     if baseline.conditions() != candidate.conditions():
         return None, "engine build, device, threads, dtype or power mode differ: never compared"
-    values = pairs(baseline.kept, candidate.kept)
+    values = pairs(baseline.counted, candidate.counted)
     if values.empty:
         return None, f"no block in which both this and {baseline.first.label} were measured"
     return compare(values["baseline"].tolist(), values["candidate"].tolist(), delta=delta), None

@@ -37,10 +37,10 @@ PARTIAL = ("module", "rails_sum", "soc_rail")
 
 def energy_reps(reps: Sequence[Repetition]) -> list[Repetition]:
     """Return the usable repetitions of role ``energy``; of several attempts in one block, the last."""
-    kept = {
+    last_of_block = {
         rep.block: rep for rep in reps if rep.role == "energy" and rep_class(rep) in ("valid", "degraded")
     }
-    return list(kept.values())
+    return list(last_of_block.values())
 
 
 def joules(reps: Sequence[Repetition]) -> tuple[list[ScopeEnergy], str | None]:
@@ -49,20 +49,20 @@ def joules(reps: Sequence[Repetition]) -> tuple[list[ScopeEnergy], str | None]:
     Args:
         reps: all of a cell's repetitions.
     """
-    wanted = [rep for rep in reps if rep.role == "energy"]
-    if not wanted:
+    reps_of_role = [rep for rep in reps if rep.role == "energy"]
+    if not reps_of_role:
         return [], "no energy repetition was run"
-    kept = energy_reps(reps)
-    if not kept:
-        reason = next((rep.outcome_reason for rep in wanted if rep.outcome_reason), None)
-        reason = reason or next((reason.message for rep in wanted for reason in rep.reasons), None)
+    usable_reps = energy_reps(reps)
+    if not usable_reps:
+        reason = next((rep.outcome_reason for rep in reps_of_role if rep.outcome_reason), None)
+        reason = reason or next((reason.message for rep in reps_of_role for reason in rep.reasons), None)
         return [], reason or "no energy repetition that may be used"
-    sources = by_source(kept)
+    sources = by_source(usable_reps)
     if not sources:
-        reasons = [rep.missing.get("energy") or rep.missing.get("power") for rep in kept]
+        reasons = [rep.missing.get("energy") or rep.missing.get("power") for rep in usable_reps]
         return [], next((reason for reason in reasons if reason), "the records give no reason")
     order = sorted(sources, key=lambda key: SCOPES.index(key[0]))
-    return [_scope_energy(sources[key], len(kept)) for key in order], None
+    return [_scope_energy(sources[key], len(usable_reps)) for key in order], None
 
 
 Pair = tuple[Repetition, Energy]
@@ -135,8 +135,8 @@ def one_scope_a_column(rows: Sequence[MethodResult]) -> list[MethodResult]:
     return [_in_scope(row, widest.get((row.board_id, row.task))) for row in rows]
 
 
-def _in_scope(row: MethodResult, kept: str | None) -> MethodResult:
-    if row.energy is None or row.energy.scope == kept:
+def _in_scope(row: MethodResult, scope: str | None) -> MethodResult:
+    if row.energy is None or row.energy.scope == scope:
         return row
-    missing = f"measured as {SCOPE_NAMES[row.energy.scope]} only; this column holds {SCOPE_NAMES[str(kept)]}"
+    missing = f"measured as {SCOPE_NAMES[row.energy.scope]} only; this column holds {SCOPE_NAMES[str(scope)]}"
     return replace(row, energy=None, energy_missing=missing)

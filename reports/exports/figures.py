@@ -47,7 +47,7 @@ def summary_of(reader: RunReader) -> Summary:
 
 def figures(row: MethodResult) -> list[Figure]:
     """Return what was measured of a row; a quantity that was not is left out, never zero."""
-    kept = [
+    measured = [
         _of("duration", "seconds", row.wall_s),
         _of("energy", "joules", None if row.energy is None else row.energy.gross_j),
         _of("memory", "bytes", row.peak_rss_b),
@@ -55,7 +55,7 @@ def figures(row: MethodResult) -> list[Figure]:
     ]
     if row.accuracy is not None:
         after = row.accuracy
-        kept.append(
+        measured.append(
             Figure(
                 "accuracy",
                 "ratio",
@@ -67,7 +67,7 @@ def figures(row: MethodResult) -> list[Figure]:
                 sd=after.after_sd,
             )
         )
-    return [figure for figure in kept if figure is not None]
+    return [figure for figure in measured if figure is not None]
 
 
 def _of(name: Name, unit: str, median: Median | None) -> Figure | None:

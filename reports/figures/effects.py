@@ -8,22 +8,18 @@ from tunebench.reports.analysis.row import MethodResult, Verdict
 from tunebench.reports.analysis.verdict_words import BETTER, effect, span
 from tunebench.reports.figures.base.model import HALF, NARROW, WIDE, Figure, figure
 from tunebench.reports.figures.base.svg import (
-    TICK_FONT,
     Canvas,
     Scale,
-    label_width,
     log_ticks,
     plain,
-    text_width,
     ticks,
 )
+from tunebench.reports.figures.base.verdict_rows import VerdictRow, draw_row, frame
 from tunebench.reports.formatting.table import DataTable
 
 #: Whether a verdict is good news -> (marker shape, colour class); shape tells it without colour too.
 _LOOKS = {True: ("right", "v-faster"), False: ("left", "v-slower")}
 _OTHERS = {"SAME": ("square", "v-same"), "UNCLEAR": ("ring", "v-unclear")}
-_ROW = 28
-_AXIS = 46
 #: quantity -> (what it is, words at the axis' left and right end)
 WORDS = {
     "energy": ("Energy of a fine-tuning", "← less", "more →"),
@@ -92,23 +88,14 @@ def _scale(judged: Sequence[tuple[str, Verdict]], start: float, end: float) -> S
 
 
 def _draw(width: int, judged: Sequence[tuple[str, Verdict]], quantity: str) -> Canvas:
-    narrow = width <= NARROW
-    row_height = _ROW + (26 if narrow else 0)
-    left, right = (
-        (8, 8)
-        if narrow
-        else (label_width(label for label, _ in judged), _words_width(judged))
-        if width <= HALF
-        else (150, 290)
-    )
-    canvas = Canvas(width, len(judged) * row_height + _AXIS)
-    bottom = len(judged) * row_height + 4
+    drawing = frame(width, [label for label, _ in judged], [_in_short(verdict) for _, verdict in judged], 290)
+    canvas, left, right, bottom = drawing.canvas, drawing.left, drawing.right, drawing.bottom
     scale = _scale(judged, left, width - right)
     points = not scale.log
     delta = max(verdict.delta for _, verdict in judged)
     band = (-delta, delta) if points else (1 / (1 + delta), 1 + delta)
     canvas.rect(scale(band[0]), 0, scale(band[1]) - scale(band[0]), bottom, "band", hint="counts as the same")
-    most = 4 if narrow else 6
+    most = 4 if drawing.narrow else 6
     places = ticks(scale.low, scale.high, most) if points else log_ticks(scale.low, scale.high, most)
     for tick in places:
         canvas.line(scale(tick), 0, scale(tick), bottom, "grid")
@@ -122,8 +109,7 @@ def _draw(width: int, judged: Sequence[tuple[str, Verdict]], quantity: str) -> C
     canvas.text(left, bottom + 38, less, "tick")
     canvas.text(width - right, bottom + 38, f"{unit}{more}", "tick", anchor="end")
     for index, (label, verdict) in enumerate(judged):
-        top = index * row_height
-        _row(canvas, label, verdict, scale, top=top, narrow=narrow)
+        draw_row(drawing, scale, _row(label, verdict), index)
     return canvas
 
 
@@ -131,31 +117,16 @@ def _in_short(verdict: Verdict) -> str:
     return f"{effect(verdict)} {verdict.verdict.lower()}"
 
 
-def _words_width(judged: Sequence[tuple[str, Verdict]]) -> float:
-    return max(text_width(_in_short(verdict)) for _, verdict in judged) + 10
-
-
 def _signed(points: float) -> str:
     return f"{'+' if points > 0 else ''}{plain(points)}".replace("-", "−")
 
 
-def _row(canvas: Canvas, label: str, verdict: Verdict, scale: Scale, *, top: float, narrow: bool) -> None:
-    y, word = top + (38 if narrow else 14), verdict.verdict
+def _row(label: str, verdict: Verdict) -> VerdictRow:
+    word = verdict.verdict
     shape, css = _LOOKS[BETTER[word]] if word in BETTER else _OTHERS.get(word, ("open-diamond", "v-none"))
-    value = f"{effect(verdict)}  {span(verdict)}"
-    if narrow:
-        words = _in_short(verdict)
-        canvas.text(8, top + 20, label, "t strong", width=canvas.width - 24 - text_width(words, TICK_FONT))
-        canvas.text(canvas.width - 8, top + 20, words, "tick", anchor="end")
-    elif canvas.width <= HALF:
-        canvas.text(0, y + 4.5, label, "t strong", width=scale.start - 8)
-        words = _in_short(verdict)
-        canvas.text(canvas.width, y + 4.5, words, f"tick {css} word", anchor="end")
-    else:
-        canvas.text(0, y + 4.5, label, "t strong", width=138)
-        canvas.text(canvas.width - 276, y + 4.5, value, "t num")
-        canvas.text(canvas.width, y + 4.5, word.lower(), f"t {css} word", anchor="end")
-    ends, dashed = (scale(verdict.low), scale(verdict.high)), verdict.interval == "range"
-    if verdict.n > 1:
-        canvas.interval(*ends, y, f"interval {css}", cap=5, dashed=dashed)
-    canvas.marker(scale(verdict.value), y, shape, css, size=5.5, hint=f"{label}: {value}, {word.lower()}")
+    value, short = f"{effect(verdict)}  {span(verdict)}", _in_short(verdict)
+    return VerdictRow(
+        label=label, value=value, value_right=276, short=short, narrow=short, verdict=word, shape=shape, css=css,
+        point=verdict.value, low=verdict.low, high=verdict.high, n=verdict.n, interval=verdict.interval,
+        hint=f"{label}: {value}, {word.lower()}",
+    )  # fmt: skip

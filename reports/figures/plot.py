@@ -50,14 +50,14 @@ def plot_data(trace: Trace) -> PlotData | None:
     if not shown:
         return None
     start_ns, end_ns = span(trace)
-    kept = kept_rows([values for _, values in shown], len(trace.t_ns))
+    positions = kept_rows([values for _, values in shown], len(trace.t_ns))
     bands = merge_steps(trace)
     names = list(dict.fromkeys(phase for _, _, phase in bands))
     window = trace.window_ns
     return PlotData(
         end=_s(end_ns - start_ns),
-        t=[_s(trace.t_ns[i] - start_ns) for i in kept],
-        channels=[_column(channel, values, kept) for channel, values in shown],
+        t=[_s(trace.t_ns[i] - start_ns) for i in positions],
+        channels=[_column(channel, values, positions) for channel, values in shown],
         bands=[
             (_s(a - start_ns), _s(b - start_ns), clean(phase, 40), phase_class(phase, names))
             for a, b, phase in bands
@@ -78,23 +78,23 @@ def kept_rows(columns: Sequence[Sequence[float | None]], n: int, most: int = MAX
         return list(range(n))
     stretches = max(1, most // (2 * max(1, len(columns))))
     edges = [n * i // stretches for i in range(stretches + 1)]
-    kept: set[int] = set()
+    positions: set[int] = set()
     for begin, end in pairwise(edges):
         for column in columns:
             known = [(value, i) for i in range(begin, end) if (value := column[i]) is not None]
             if known:
-                kept |= {min(known)[1], max(known)[1]}
+                positions |= {min(known)[1], max(known)[1]}
             gap = next((i for i in range(begin, end) if column[i] is None), None)
             if gap is not None:
-                kept.add(gap)
-    return sorted(kept)
+                positions.add(gap)
+    return sorted(positions)
 
 
 #: Between two values of a slow channel: the line goes on, there is just no value.
 BETWEEN = ""
 
 
-def _column(channel: Channel, values: Sequence[float | None], kept: Sequence[int]) -> PlotColumn:
+def _column(channel: Channel, values: Sequence[float | None], positions: Sequence[int]) -> PlotColumn:
     factor, unit = UNITS.get(channel.unit, (1.0, channel.unit))
     name = channel.id if not channel.scope else f"{channel.id} ({channel.scope})"
     inside = _between(values)
@@ -107,7 +107,7 @@ def _column(channel: Channel, values: Sequence[float | None], kept: Sequence[int
             else BETWEEN
             if i in inside
             else None
-            for i in kept
+            for i in positions
         ],
     )
 

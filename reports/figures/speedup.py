@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tunebench.reports.analysis.row import MethodResult, SpeedUp
-from tunebench.reports.figures.base.model import HALF, NARROW, WIDE, Figure, figure
+from tunebench.reports.figures.base.model import HALF, WIDE, Figure, figure
 from tunebench.reports.figures.base.svg import (
-    TICK_FONT,
     Canvas,
     Scale,
-    label_width,
     log_ticks,
     plain,
-    text_width,
 )
+from tunebench.reports.figures.base.verdict_rows import VerdictRow, draw_row, frame
 from tunebench.reports.formatting.table import DataTable
 from tunebench.reports.formatting.units import factor, significant
 
@@ -26,8 +24,6 @@ VERDICTS = {
     "UNCLEAR": ("ring", "v-unclear"),
     "NO VERDICT": ("open-diamond", "v-none"),
 }
-_ROW = 28
-_AXIS = 46
 
 
 def speedup_figure(
@@ -78,24 +74,15 @@ def speedup_domain(rows: Sequence[MethodResult]) -> tuple[float, float]:
 
 
 def _draw(width: int, known: Sequence[tuple[str, SpeedUp]], domain: tuple[float, float]) -> Canvas:
-    narrow = width <= NARROW
-    row_height = _ROW + (26 if narrow else 0)
-    left, right = (
-        (8, 8)
-        if narrow
-        else (label_width(label for label, _ in known), _words_width(known))
-        if width <= HALF
-        else (150, 272)
-    )
-    canvas = Canvas(width, len(known) * row_height + _AXIS)
-    bottom = len(known) * row_height + 4
+    drawing = frame(width, [label for label, _ in known], [_in_short(speed) for _, speed in known], 272)
+    canvas, left, right, bottom = drawing.canvas, drawing.left, drawing.right, drawing.bottom
     scale = Scale(*domain, left, width - right, log=True)
     delta = max((speed.delta for _, speed in known), default=0.02)
     band_low, band_high = scale(1 / (1 + delta)), scale(1 + delta)
     canvas.rect(
         band_low, 0, band_high - band_low, bottom, "band", hint=f"±{100 * delta:g}%: counts as the same"
     )
-    marks = log_ticks(*domain, most=5 if narrow else 8)
+    marks = log_ticks(*domain, most=5 if drawing.narrow else 8)
     for tick in marks:
         canvas.line(scale(tick), 0, scale(tick), bottom, "grid")
     canvas.ticks_below(scale, marks, bottom + 18, lambda tick: f"{plain(tick)}×", keep=1.0)
@@ -103,44 +90,23 @@ def _draw(width: int, known: Sequence[tuple[str, SpeedUp]], domain: tuple[float,
     canvas.text(left, bottom + 38, "← slower", "tick")
     canvas.text(width - right, bottom + 38, "faster →", "tick", anchor="end")
     for index, (label, speed) in enumerate(known):
-        top = index * row_height
-        y = top + (38 if narrow else 14)
-        _row(canvas, label, speed, scale, y=y, top=top, narrow=narrow)
+        draw_row(drawing, scale, _row(label, speed), index)
     return canvas
 
 
-def _row(
-    canvas: Canvas, label: str, speed: SpeedUp, scale: Scale, *, y: float, top: float, narrow: bool
-) -> None:
+def _row(label: str, speed: SpeedUp) -> VerdictRow:
     shape, css = VERDICTS[speed.verdict]
     span = f"[{significant(speed.low)}, {significant(speed.high)}]" if speed.n > 1 else "one block"
     value = f"{factor(speed.factor)}  {span}"
-    if narrow:
-        words = f"{value} {speed.verdict.lower()}"
-        canvas.text(8, top + 20, label, "t strong", width=canvas.width - 24 - text_width(words, TICK_FONT))
-        canvas.text(canvas.width - 8, top + 20, words, "tick", anchor="end")
-    elif canvas.width <= HALF:
-        # The interval is drawn, and stands in the table: for its numbers there is no room.
-        canvas.text(0, y + 4.5, label, "t strong", width=scale.start - 8)
-        words = _in_short(speed)
-        canvas.text(canvas.width, y + 4.5, words, f"tick {css} word", anchor="end")
-    else:
-        canvas.text(0, y + 4.5, label, "t strong", width=138)
-        canvas.text(canvas.width - 258, y + 4.5, value, "t num")
-        canvas.text(canvas.width, y + 4.5, speed.verdict.lower(), f"t {css} word", anchor="end")
-    ends, dashed = (scale(speed.low), scale(speed.high)), speed.interval == "range"
-    if speed.n > 1:
-        canvas.interval(*ends, y, f"interval {css}", cap=5, dashed=dashed)
-    hint = f"{label}: {_words(speed)}"
-    canvas.marker(scale(speed.factor), y, shape, css, size=5.5, hint=hint)
+    return VerdictRow(
+        label=label, value=value, value_right=258, short=_in_short(speed), narrow=f"{value} {speed.verdict.lower()}",
+        verdict=speed.verdict, shape=shape, css=css, point=speed.factor, low=speed.low, high=speed.high, n=speed.n,
+        interval=speed.interval, hint=f"{label}: {_words(speed)}",
+    )  # fmt: skip
 
 
 def _in_short(speed: SpeedUp) -> str:
     return f"{factor(speed.factor)} {speed.verdict.lower()}"
-
-
-def _words_width(known: Sequence[tuple[str, SpeedUp]]) -> float:
-    return max(text_width(_in_short(speed)) for _, speed in known) + 10
 
 
 def _words(speed: SpeedUp) -> str:

@@ -111,12 +111,12 @@ def decimate(points: Sequence[Point], most: int = MAX_POINTS) -> list[Point]:
     if len(points) <= most:
         return list(points)
     buckets = max(1, most // 2)
-    kept: list[Point] = []
+    extremes: list[Point] = []
     for index in range(buckets):
         bucket = points[index * len(points) // buckets : (index + 1) * len(points) // buckets]
         least, greatest = min(bucket, key=lambda p: p[1]), max(bucket, key=lambda p: p[1])
-        kept += sorted({least, greatest})
-    return kept
+        extremes += sorted({least, greatest})
+    return extremes
 
 
 def merge_steps(trace: Trace) -> list[tuple[int, int, str]]:
@@ -193,8 +193,8 @@ def _chart(
         canvas.line(_LEFT, up(value), canvas.width - _RIGHT, up(value), "grid")
         canvas.text(_LEFT - 8, up(value) + 4, _label(value), "tick", anchor="end")
     for run in _runs(points):
-        kept = decimate(run, max(2, MAX_POINTS * len(run) // max(1, len(points))))
-        canvas.polyline([(across(t), up(value * factor)) for t, value in kept], "series")
+        points_drawn = decimate(run, max(2, MAX_POINTS * len(run) // max(1, len(points))))
+        canvas.polyline([(across(t), up(value * factor)) for t, value in points_drawn], "series")
 
 
 def reach(values: Sequence[object | None]) -> int:

@@ -65,11 +65,11 @@ def significant(value: float, digits: int = 3) -> str:
     if value == 0:
         return "0"
     rounded = float(f"{value:.{digits}g}")
-    whole = len(str(int(abs(rounded)))) if abs(rounded) >= 1 else 0
-    if whole >= digits:
+    integer_digits = len(str(int(abs(rounded)))) if abs(rounded) >= 1 else 0
+    if integer_digits >= digits:
         return f"{value:.0f}"
-    if whole:
-        return f"{value:.{digits - whole}f}"
+    if integer_digits:
+        return f"{value:.{digits - integer_digits}f}"
     return f"{value:.{digits - 1 - math.floor(math.log10(abs(rounded)))}f}"
 
 

@@ -125,9 +125,9 @@ def headline(judgement: Judgement) -> str:
     """Return the night in one line."""
     counts = Counter(str(finding.verdict) for finding in judgement.findings)
     verdicts = ", ".join(f"{counts[name]} {name}" for name in _ORDER if counts[name]) or "nothing found"
-    seen = f"; {judgement.sight.sentence}" if judgement.sight is not None else ""
+    sight = f"; {judgement.sight.sentence}" if judgement.sight is not None else ""
     return (
-        f"gate: exit {judgement.exit_code}: {verdicts}{seen}; {judgement.screened} values screened"
+        f"gate: exit {judgement.exit_code}: {verdicts}{sight}; {judgement.screened} values screened"
         f" ({judgement.learning} still learning), {judgement.confirmed} confirmed on boards"
     )
 

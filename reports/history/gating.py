@@ -116,12 +116,12 @@ class Judgement:
     @property
     def exit_code(self) -> int:
         """Return the exit code, by precedence: 1 regression, 4 infrastructure, 3 unclear, 0."""
-        seen = {finding.verdict for finding in self.findings}
-        if "REGRESSION" in seen:
+        verdicts = {finding.verdict for finding in self.findings}
+        if "REGRESSION" in verdicts:
             return 1
-        if seen & {"OFFLINE", "DAMAGED", "INVALID"}:
+        if verdicts & {"OFFLINE", "DAMAGED", "INVALID"}:
             return 4
-        return 3 if seen & {"UNCLEAR", "MISSING", "LEARNING"} else 0
+        return 3 if verdicts & {"UNCLEAR", "MISSING", "LEARNING"} else 0
 
 
 @dataclass(frozen=True)

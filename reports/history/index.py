@@ -259,9 +259,9 @@ def _load_lines(database: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> N
 
 def _keep_records(database: duckdb.DuckDBPyConnection) -> tuple[int, int]:
     """Keep the records of ``raw``; return their number, and that of lines that are not records."""
-    whole = "rep_id IS NOT NULL AND run_id IS NOT NULL AND series_key IS NOT NULL AND outcome IS NOT NULL"
-    database.execute(f"CREATE TABLE repetitions AS SELECT * FROM raw WHERE {whole}")
-    damaged = _count(database, f"SELECT count(*) FROM raw WHERE NOT ({whole})")
+    complete = "rep_id IS NOT NULL AND run_id IS NOT NULL AND series_key IS NOT NULL AND outcome IS NOT NULL"
+    database.execute(f"CREATE TABLE repetitions AS SELECT * FROM raw WHERE {complete}")
+    damaged = _count(database, f"SELECT count(*) FROM raw WHERE NOT ({complete})")
     database.execute("DROP TABLE raw")
     return _count(database, "SELECT count(*) FROM repetitions"), damaged
 

@@ -149,7 +149,7 @@ def smallest_seen(repetition: float, night: float, per_night: float, *, seed: in
     n = max(1, round(per_night))
     median_noise = math.sqrt(night**2 + repetition**2 * math.pi / 2 / n)
     for change in _STEPS:
-        seen = 0
+        detected = 0
         for _ in range(_TRIALS):
             past = np.exp(rng.normal(0, median_noise, 30))
             tonight = float(np.exp(rng.normal(0, median_noise)) * (1 + change))
@@ -161,8 +161,8 @@ def smallest_seen(repetition: float, night: float, per_night: float, *, seed: in
                 baseline.tolist(), slower.tolist(),
                 past_centre=1.0, delta=DELTAS["time"], excess=RULES["time"].excess,
             )  # fmt: skip
-            seen += result.verdict == "REGRESSION"
-        if seen >= POWER * _TRIALS:
+            detected += result.verdict == "REGRESSION"
+        if detected >= POWER * _TRIALS:
             return change
     return None
 

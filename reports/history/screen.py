@@ -173,11 +173,11 @@ def sight_of(pasts: Sequence[Sequence[float]], rule: Rule) -> Sight:
     """Return what the screen sees in series that have these nights behind them."""
     learning = [past for past in pasts if len(past) < rule.min_nights]
     judged = [past for past in pasts if len(past) >= rule.min_nights]
-    seen = [smallest_visible(past, rule) for past in judged]
-    sizes = [_LARGEST * 2 if size is None else size for size in seen]
+    smallest_changes = [smallest_visible(past, rule) for past in judged]
+    sizes = [_LARGEST * 2 if size is None else size for size in smallest_changes]
     typical = median(sizes) if sizes else None
     return Sight(
-        largest=None if not seen or None in seen else max(sizes),
+        largest=None if not smallest_changes or None in smallest_changes else max(sizes),
         typical=None if typical is None or typical > _LARGEST else typical,
         judged=len(judged),
         learning=len(learning),

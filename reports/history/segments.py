@@ -110,7 +110,7 @@ class _Segment:
         """Take a night in; return the number of its system."""
         self.tiers = [new if new is not None else old for old, new in zip(self.tiers, tiers, strict=True)]
         system = self.tiers[_OPENING:]
-        known = next((i for i, seen in enumerate(self.systems) if not _different(seen, system)), None)
+        known = next((i for i, earlier in enumerate(self.systems) if not _different(earlier, system)), None)
         if known is None:
             self.systems.append(system)
             known = len(self.systems) - 1

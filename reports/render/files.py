@@ -47,11 +47,11 @@ def report(
     Raises:
         OutputError: a file cannot be written; what was there before is unchanged.
     """
-    from tunebench.reports.render.gate_block import kept, regressed
+    from tunebench.reports.render.gate_block import regressed, stored_judgement
 
     run_dir = find_run(run_path)
     reader = _opened(run_dir, baseline)
-    judged = gate or kept(run_dir, str(reader.plan_view.run_id))
+    judged = gate or stored_judgement(run_dir, str(reader.plan_view.run_id))
     beside = html is None and json_file is None
     if beside:
         # Beside, not inside: the run's directory is write-once and its manifest lists every file in it.
@@ -92,12 +92,12 @@ def printed(run_path: Path, baseline: str | None, form: str) -> str:
     run_dir = find_run(run_path)
     reader = _opened(run_dir, baseline)
     from tunebench.reports.formatting.privacy import scrubbed, scrubber
-    from tunebench.reports.render.gate_block import kept, regressed
+    from tunebench.reports.render.gate_block import regressed, stored_judgement
     from tunebench.reports.render.markdown import markdown
     from tunebench.reports.render.text import table
     from tunebench.reports.summary import summarise
 
-    worse = regressed(kept(run_dir, str(reader.plan_view.run_id)), reader.repetitions)
+    worse = regressed(stored_judgement(run_dir, str(reader.plan_view.run_id)), reader.repetitions)
     summary, scrub = summarise(reader, baseline, regressed=worse), scrubber(_words(reader))
     return markdown(summary, scrub) if form == "md" else table(scrubbed(summary, scrub))
 

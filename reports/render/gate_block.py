@@ -138,7 +138,7 @@ def keep(judgement: Judgement, run_dir: Path) -> bool:
     return True
 
 
-def kept(run_dir: Path, run_id: str) -> Judgement | None:
+def stored_judgement(run_dir: Path, run_id: str) -> Judgement | None:
     """Return the judgement that was kept for a run; None without one, or if what lies there is none of this run."""
     try:
         judgement = judgement_of(json.loads(place_of(run_dir).read_bytes()))

@@ -42,8 +42,8 @@ def frame(repetitions: Iterable[Repetition]) -> pd.DataFrame:
 
 def usable(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that may be used in numbers; of several attempts in one block, the last."""
-    kept = table[table["usable"].astype(bool)]
-    return kept.drop_duplicates([*CELL, "block"], keep="last")
+    rows = table[table["usable"].astype(bool)]
+    return rows.drop_duplicates([*CELL, "block"], keep="last")
 
 
 def pairs(

@@ -101,7 +101,7 @@ def _tables(rows: Sequence[MethodResult]) -> list[DataTable]:
 
 
 def _best(link: LinkNumbers, numbers: PartitionNumbers) -> list[str]:
-    whole = _total(link, numbers.cuts[-1].cut)
+    uncut = _total(link, numbers.cuts[-1].cut)
     total = _total(link, link.measured_best)
     return [
         _link_name(link),
@@ -113,7 +113,7 @@ def _best(link: LinkNumbers, numbers: PartitionNumbers) -> list[str]:
         if link.missing is None
         else clean(f"not measured: {link.missing}", 80),
         seconds(total.median) if total else NONE,
-        seconds(whole.median) if whole else NONE,
+        seconds(uncut.median) if uncut else NONE,
         signed_percent(link.excess) if link.excess else "nothing" if link.excess == 0 else NONE,
     ]
 

@@ -87,11 +87,11 @@ def sentence(facts: SearchFacts) -> str:
     chosen = next((trial for trial in search.trials if trial.number == search.chosen), None)
     if chosen is None:
         return f"{sought} {_nothing(facts)}"
-    found = f"{sought} Chosen: trial {chosen.number}, {clean(chosen.label, 64)} ({_values(facts, chosen)})."
+    choice = f"{sought} Chosen: trial {chosen.number}, {clean(chosen.label, 64)} ({_values(facts, chosen)})."
     if facts.holds is None:
-        return found
+        return choice
     verdict = "it is within the budget" if facts.holds else "it MISSES the budget"
-    return f"{found} Measured again: {verdict}."
+    return f"{choice} Measured again: {verdict}."
 
 
 def _nothing(facts: SearchFacts) -> str:

@@ -133,9 +133,9 @@ def _view(
     (reader, scrub), board = source, clean(group.board_id, 60)
     energy = ", energy repetition" if rep.role == "energy" else ""
     what = f"{clean(group.task, 40)}, block {rep.block + 1}{energy}"
-    whole = f"{clean(label, 40)} on {clean(group.board_id, 40)}, {what}"
+    full_title = f"{clean(label, 40)} on {clean(group.board_id, 40)}, {what}"
     # On a page of one board its name would stand in every line.
-    title = whole if named else f"{clean(label, 40)}, {what}"
+    title = full_title if named else f"{clean(label, 40)}, {what}"
     try:
         trace = reader.trace(rep)
     except ResultsError as error:
@@ -146,7 +146,7 @@ def _view(
     if data is None:
         constant = " ".join(not_drawn(trace)).rstrip(".")
         return TraceView(ident, board, title, None, constant or "no channel was sampled more than once")
-    figure = trace_figure(ident, trace, title=whole, heading="")
+    figure = trace_figure(ident, trace, title=full_title, heading="")
     if figure is not None and not draw:
         figure = replace(figure, drawings=[])
     return TraceView(ident, board, title, figure, None, packed(json_value(data)))

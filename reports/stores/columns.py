@@ -73,7 +73,7 @@ class Line(NamedTuple):
     raw: bytes | None
 
     @property
-    def whole(self) -> bool:
+    def is_record(self) -> bool:
         """Return whether it is a record."""
         return all(self.values[place] is not None for place in _PLACES)
 

@@ -178,9 +178,9 @@ class Store:
         )
         options = f"FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{_VERSION}: '{STORE_VERSION}'}}"
         self._database.execute(f"COPY written TO '{_quoted(path)}' ({options})")
-        whole = " AND ".join(f"{name} IS NOT NULL" for name in WHOLE)
+        complete = " AND ".join(f"{name} IS NOT NULL" for name in WHOLE)
         ((lines, records),) = self._query(
-            f"SELECT count(line_no), count(DISTINCT rep_id) FILTER (WHERE {whole}) FROM {{}}", [path]
+            f"SELECT count(line_no), count(DISTINCT rep_id) FILTER (WHERE {complete}) FROM {{}}", [path]
         )
         if (lines, records) != (len(run.lines), run.expected):
             raise ResultsError(

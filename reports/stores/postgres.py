@@ -209,9 +209,9 @@ class Store:
                     copy.write_row((run.run_id, number, *line.values, line.record, line.raw))
 
     def _check(self, run: SealedRun) -> None:
-        whole = " AND ".join(f"{name} IS NOT NULL" for name in WHOLE)
+        complete = " AND ".join(f"{name} IS NOT NULL" for name in WHOLE)
         lines, records = self._connection.execute(
-            f"SELECT count(*), count(DISTINCT rep_id) FILTER (WHERE {whole}) FROM tunebench.repetitions"
+            f"SELECT count(*), count(DISTINCT rep_id) FILTER (WHERE {complete}) FROM tunebench.repetitions"
             " WHERE of_run = %s",
             [run.run_id],
         ).fetchone()

@@ -70,7 +70,7 @@ class SealedRun:
     @property
     def records(self) -> int:
         """Return how many different repetitions its lines hold."""
-        return len({line.values[1] for line in self.lines if line.whole})
+        return len({line.values[1] for line in self.lines if line.is_record})
 
 
 def is_sealed(folder: Path) -> bool:

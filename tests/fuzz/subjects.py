@@ -69,7 +69,8 @@ def _inventory() -> tuple[Run, tuple[type[Exception], ...]]:
 
 
 def _suite() -> tuple[Run, tuple[type[Exception], ...]]:
-    from tunebench.harness.config.suite import canonical_json, load_suite
+    from tunebench.harness.canonical import canonical_json
+    from tunebench.harness.config.suite import load_suite
     from tunebench.harness.errors import UsageError
 
     path = _scratch("suite.toml")

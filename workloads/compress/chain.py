@@ -46,7 +46,7 @@ class Chains:
         picked = random.permutation(len(domains.finetune))[: settings.calibration]
         self._calibration = domains.finetune.take(np.sort(picked))
 
-    def run(self, steps: Sequence[Step], told: Callable[[str], None] | None = None) -> State:
+    def run(self, steps: Sequence[Step], on_step: Callable[[str], None] | None = None) -> State:
         """Return the network at the end of a chain.
 
         Raises:
@@ -57,8 +57,8 @@ class Chains:
         state = self._once(key, lambda: self._filled(fill))
         teacher = state
         for step in steps:
-            if told is not None:
-                told(step.ident)
+            if on_step is not None:
+                on_step(step.ident)
             key = f"{key} {json.dumps(step.as_dict(), sort_keys=True)}"
             state = self._once(key, partial(self._step, step, state, teacher))
         return self._written(state) if state.rounded else state

@@ -16,15 +16,15 @@ class Key:
 
     Attributes:
         default: None: it must be given.
-        low, high: bounds of a number; ``low`` itself is allowed where ``whole`` is, else only what lies between.
-        whole: it is a whole number.
+        low, high: bounds of a number; ``low`` itself is allowed where ``integer`` is, else only what lies between.
+        integer: it is a whole number.
         words: the words that it may be, in place of a number.
     """
 
     default: Any
     low: float = 0.0
     high: float = float("inf")
-    whole: bool = False
+    integer: bool = False
     words: tuple[str, ...] = ()
 
     @property
@@ -32,7 +32,7 @@ class Key:
         """Say what it may be."""
         if self.words:
             return ", ".join(self.words)
-        if self.whole:
+        if self.integer:
             return f"a whole number from {self.low:g}" + (
                 "" if self.high == float("inf") else f" to {self.high:g}"
             )
@@ -46,12 +46,12 @@ class Key:
             return value in self.words
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
-        if self.whole:
+        if self.integer:
             return isinstance(value, int) and self.low <= value <= self.high
         return self.low < value < self.high
 
 
-RECOVERY = Key(0, 0, 100_000, whole=True)
+RECOVERY = Key(0, 0, 100_000, integer=True)
 
 
 def settled(name: str, given: Mapping[str, Any], known: Mapping[str, Key], trains: bool) -> dict[str, Any]:

@@ -22,6 +22,20 @@ class Squeeze(NamedTuple):
     gate: str
 
 
+class Size(NamedTuple):
+    """How large a network of a family is: the published one, or a small one for inputs of few pixels.
+
+    Attributes:
+        width: factor of all channels but the last.
+        last: channels before the head.
+        stem_stride: 1 for inputs of few pixels.
+    """
+
+    width: float
+    last: int
+    stem_stride: int
+
+
 def of_eight(channels: float) -> int:
     """Return the nearest multiple of 8, at least 8 and not more than a tenth below ``channels``."""
     rounded = max(8, int(channels + 4) // 8 * 8)

@@ -10,13 +10,14 @@ release); He et al., Deep Residual Learning, CVPR 2016.
 
 from typing import Sequence, Tuple
 
-from tunebench.workloads.models.blocks import inverted, of_eight
+from tunebench.workloads.models.blocks import Size, inverted, of_eight
 from tunebench.workloads.models.graph import INPUT, Builder, Graph
 
 #: MobileNetV2's stages: expansion, channels, repeats, stride of the first
 _INVERTED = (
     (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
 )  # fmt: skip
+MOBILENETV2 = Size(1.0, 1280, 2)
 #: Mean and standard deviation of ImageNet's red, green and blue, of values from 0 to 1 (torchvision's own)
 IMAGENET = ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))
 #: SqueezeNet 1.1's Fire modules between poolings: squeezed and expanded channels
@@ -27,10 +28,7 @@ def mobilenetv2(
     name: str,
     shape: Tuple[int, ...],
     n_classes: int,
-    *,
-    width: float = 1.0,
-    last: int = 1280,
-    stem_stride: int = 2,
+    size: Size = MOBILENETV2,
     scaling: Sequence[Tuple[float, float]] = (),
 ) -> Graph:
     """Build a MobileNetV2 of inverted residuals: expand 1x1, depthwise 3x3, project 1x1 without activation.
@@ -39,20 +37,18 @@ def mobilenetv2(
         name: of the graph.
         shape: of one input, (c, h, w).
         n_classes: of the task.
-        width: factor of all channels but the last.
-        last: channels before the head.
-        stem_stride: 1 for inputs of few pixels.
+        size: of the network; default: the published one.
         scaling: mean and deviation of each channel that its weights expect; none: inputs as they are.
     """
     b = Builder(name, "classify", shape)
     y = b.normalise("normal", INPUT, scaling) if scaling else INPUT
-    y = b.end_block(b.conv("stem", y, of_eight(32 * width), 3, stem_stride, act="relu6"))
+    y = b.end_block(b.conv("stem", y, of_eight(32 * size.width), 3, size.stem_stride, act="relu6"))
     for stage, (expansion, channels, repeats, stride) in enumerate(_INVERTED):
         for index in range(repeats):
             part = "stage%d_%d" % (stage, index)
             step, hidden = stride if index == 0 else 1, b.shapes[y][0] * expansion
-            y = inverted(b, part, y, of_eight(channels * width), hidden=hidden, stride=step)
-    y = b.end_block(b.conv("wide", y, last, 1, act="relu6"))
+            y = inverted(b, part, y, of_eight(channels * size.width), hidden=hidden, stride=step)
+    y = b.end_block(b.conv("wide", y, size.last, 1, act="relu6"))
     return b.graph(b.linear("classifier", b.avgpool("pool", y), n_classes))
 
 
@@ -131,7 +127,7 @@ def basic_block(b: Builder, part: str, source: str, channels: int, stride: int =
 
 def mobilenetv2_small(name: str, shape: Tuple[int, ...], n_classes: int) -> Graph:
     """Return a MobileNetV2 of half the width for inputs of 28 to 64 pixels."""
-    return mobilenetv2(name, shape, n_classes, width=0.5, last=320, stem_stride=1)
+    return mobilenetv2(name, shape, n_classes, Size(0.5, 320, 1))
 
 
 def mobilenetv2_imagenet(name: str, shape: Tuple[int, ...], n_classes: int) -> Graph:

@@ -36,14 +36,14 @@ def candidates(graph: Graph) -> List[str]:
     faster than the host there, and then not to cut at all wins as well.
     """
     points = cut_points(graph)
-    kept = points[:1]
+    candidates = points[:1]
     smallest = 0
     for cut in points[1:-1]:
         size = product(shape_at(graph, cut))
         if not smallest or size < smallest:
-            kept.append(cut)
+            candidates.append(cut)
             smallest = size
-    return kept + points[1:][-1:]
+    return candidates + points[1:][-1:]
 
 
 def check_cut(graph: Graph, cut: str) -> str:

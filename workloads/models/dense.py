@@ -60,14 +60,14 @@ def unet(
     """
     _check_sides(name, shape, 2 ** (len(widths) - 1))
     b = Builder(name, "segment", shape)
-    y, kept = INPUT, []
+    y, levels = INPUT, []
     for level, channels in enumerate(widths):
         if level:
             y = b.maxpool("pool%d" % level, y, 2, 2)
         y = b.end_block(b.conv("down%d_b" % level, b.conv("down%d_a" % level, y, channels), channels))
-        kept.append(y)
+        levels.append(y)
     for level in reversed(range(len(widths) - 1)):
-        joined = b.concat("joined%d" % level, kept[level], b.upsample("to%d" % level, y))
+        joined = b.concat("joined%d" % level, levels[level], b.upsample("to%d" % level, y))
         y = b.conv("up%d_a" % level, joined, widths[level])
         y = b.end_block(b.conv("up%d_b" % level, y, widths[level]))
     return b.graph(b.conv("classes", y, n_classes, 1, norm=False, act="", head=True))

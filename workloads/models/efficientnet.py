@@ -7,7 +7,7 @@ EfficientNet-Lite (tensorflow/tpu, models/official/efficientnet/lite, 2020).
 
 from typing import Tuple
 
-from tunebench.workloads.models.blocks import Squeeze, conv, inverted, of_eight
+from tunebench.workloads.models.blocks import Size, Squeeze, conv, inverted, of_eight
 from tunebench.workloads.models.graph import INPUT, Builder, Graph
 
 #: expansion, channels, repeats, stride of the first, kernel of the depthwise convolution
@@ -17,6 +17,7 @@ _STAGES = (
 )  # fmt: skip
 #: of pixels from 0 to 1
 SCALING = ((127 / 255, 128 / 255),) * 3
+B0 = Size(1.0, 1280, 2)
 
 
 def lite0(name: str, shape: Tuple[int, ...], n_classes: int) -> Graph:
@@ -37,39 +38,31 @@ def lite0(name: str, shape: Tuple[int, ...], n_classes: int) -> Graph:
     return b.graph(b.linear("classifier", b.avgpool("pool", y), n_classes))
 
 
-def b0(
-    name: str,
-    shape: Tuple[int, ...],
-    n_classes: int,
-    *,
-    width: float = 1.0,
-    last: int = 1280,
-    stem_stride: int = 2,
-) -> Graph:
+def b0(name: str, shape: Tuple[int, ...], n_classes: int, size: Size = B0) -> Graph:
     """Build EfficientNet-B0.
 
     Args:
         name: of the graph.
         shape: of one input, (c, h, w).
         n_classes: of the task.
-        width: factor of all channels but the last.
-        last: channels before the head.
-        stem_stride: 1 for inputs of few pixels.
+        size: of the network; default: the published one.
     """
     b = Builder(name, "classify", shape)
-    y = b.end_block(conv(b, "stem", INPUT, of_eight(32 * width), kernel=3, stride=stem_stride, act="silu"))
+    y = b.end_block(
+        conv(b, "stem", INPUT, of_eight(32 * size.width), kernel=3, stride=size.stem_stride, act="silu")
+    )
     for stage, (expansion, channels, repeats, stride, kernel) in enumerate(_STAGES):
         for index in range(repeats):
             c_in = b.shapes[y][0]
             y = inverted(
-                b, "stage%d_%d" % (stage, index), y, of_eight(channels * width), hidden=c_in * expansion,
+                b, "stage%d_%d" % (stage, index), y, of_eight(channels * size.width), hidden=c_in * expansion,
                 kernel=kernel, stride=stride if index == 0 else 1, act="silu",
                 squeeze=Squeeze(c_in // 4, "silu", "sigmoid"),
             )  # fmt: skip
-    y = b.end_block(conv(b, "wide", y, last, act="silu"))
+    y = b.end_block(conv(b, "wide", y, size.last, act="silu"))
     return b.graph(b.linear("classifier", b.avgpool("pool", y), n_classes))
 
 
 def small(name: str, shape: Tuple[int, ...], n_classes: int) -> Graph:
     """Return an EfficientNet-B0 of half the width for inputs of 28 to 64 pixels."""
-    return b0(name, shape, n_classes, width=0.5, last=320, stem_stride=1)
+    return b0(name, shape, n_classes, Size(0.5, 320, 1))

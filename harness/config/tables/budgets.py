@@ -5,17 +5,16 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from tunebench.harness.config.tables.strict import StrictTable
 from tunebench.reports.analysis.overall.budgets import MOST_BUDGETS
 
 Amounts = Annotated[list[Annotated[float, Field(gt=0)]], Field(max_length=MOST_BUDGETS)]
 
 
-class BudgetsTable(BaseModel):
+class BudgetsTable(StrictTable):
     """Amounts of each kind, in rising order; of a kind without any the report rounds up what the methods take."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     wall_s: Amounts = Field(default_factory=list, description="seconds of training")
     peak_rss_b: Amounts = Field(default_factory=list, description="bytes, of the highest resident memory")

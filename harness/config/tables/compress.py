@@ -26,8 +26,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from tunebench.harness.config.tables.strict import StrictTable
 from tunebench.workloads import compress
 from tunebench.workloads.compress import TRANSFORMS, TUNE
 from tunebench.workloads.compress.keys import settled
@@ -50,18 +51,14 @@ RUNTIME_KEYS = frozenset(
 )  # fmt: skip
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class Tune(_Strict):
+class Tune(StrictTable):
     """The fine-tuning that the step ``tune`` of every chain is."""
 
     epochs: int = Field(default=4, ge=1, le=1000)
     batch: int = Field(default=20, ge=2, le=4096)
 
 
-class CompressTable(_Strict):
+class CompressTable(StrictTable):
     """``[compress]``: what every chain of a suite has in common."""
 
     source_steps: int = Field(
@@ -104,10 +101,10 @@ class CompressTable(_Strict):
         )
 
 
-class TransformEntry(BaseModel):
+class TransformEntry(StrictTable):
     """One ``[[transform]]``: an id, what it is, and keys that depend on it."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow")
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")
     kind: str

@@ -17,9 +17,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
 from tunebench.harness.config.tables.compress import numbers_of
+from tunebench.harness.config.tables.strict import StrictTable
 from tunebench.targets.transport.traffic_shaping import PROFILES, Profile
 from tunebench.workloads.compress.steps import Step
 from tunebench.workloads.deploy import RUNTIMES
@@ -30,10 +31,8 @@ from tunebench.workloads.models.graph import Graph
 OWN = "own"
 
 
-class LinkTable(BaseModel):
+class LinkTable(StrictTable):
     """A shaped link by numbers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")
     up_bit_s: float = Field(gt=0, description="board -> host, bits a second")

@@ -18,8 +18,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from tunebench.harness.config.tables.strict import StrictTable
 from tunebench.workloads.methods import table
 
 Value = str | int | float
@@ -131,10 +132,10 @@ CHAIN, METHOD = "chain", "method"
 ROWS = (CHAIN, METHOD)
 
 
-class SearchTable(BaseModel):
+class SearchTable(StrictTable):
     """``[search]``: a task, and the values of each dimension."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow")
 
     task: str | None = Field(default=None, description="default: the suite's only one")
     chain: list[str] = Field(default_factory=list, max_length=MAX_VALUES, description="default: all")

@@ -20,8 +20,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from tunebench.harness.config.tables.strict import StrictTable
 from tunebench.reports.records import OPERATING_POINTS
 from tunebench.targets.agent.tuning.stressors.kind import Key
 from tunebench.targets.agent.tuning.stressors.table import KINDS, find_kind
@@ -69,10 +70,10 @@ def kinds() -> tuple[str, ...]:
     return (*(kind for kind in KINDS if kind not in OPERATING_POINTS), *_ON_HOST)
 
 
-class StressorEntry(BaseModel):
+class StressorEntry(StrictTable):
     """One ``[[stressor]]``: an id, its kind, and the keys of that kind."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow")
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")
     kind: str

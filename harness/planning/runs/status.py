@@ -48,6 +48,14 @@ class BoardStatus:
     left_s: float | None = None
     missing: str | None = None
 
+    @property
+    def progress(self) -> list[str]:
+        """Return how much is done, then what runs now, or why nothing does."""
+        count = f"{self.done} of {self.planned}"
+        if self.missing is not None:
+            return [count, f"missing: {self.missing}"]
+        return [count] if self.now is None else [count, f"now {self.now}"]
+
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:

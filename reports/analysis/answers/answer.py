@@ -18,11 +18,11 @@ from tunebench.reports.analysis.answers.words import (
     accuracy,
     brief_points,
     brief_speed,
+    option_phrase,
     points,
     ship,
     speed,
     times,
-    told,
 )
 from tunebench.reports.analysis.measured import Measured
 from tunebench.reports.analysis.row import MethodResult, ToTarget
@@ -232,7 +232,7 @@ def _open_loss(option: Option) -> bool:
 
 def _use(given: _Given, choice: Option) -> Answer:
     also = [] if choice.verdict == "FASTER" else choice.savings[:1]
-    phrase = ", ".join([told(choice, given.base), *also])
+    phrase = ", ".join([option_phrase(choice, given.base), *also])
     others = _first_of_each(
         [*_more_accurate(given, choice), *_faster_at_a_loss(given, choice), *_smaller(given, choice)]
     )

@@ -91,7 +91,7 @@ def ship(option: Option) -> str:
     return f"{size(option.update_b, 2)} to ship" if option.update_b is not None else ""
 
 
-def told(option: Option, base: str) -> str:
+def option_phrase(option: Option, base: str) -> str:
     """Return all that is told of a method in one phrase: speed, accuracy, update, and work that was not equal."""
     beside = accuracy(option)
     first = (

@@ -21,7 +21,7 @@ _NO_SENSOR = "joules were not measured"
 
 
 @dataclass(frozen=True)
-class _Whole:
+class _Total:
     """What a cell's whole fine-tuning takes; None: not measured.
 
     Attributes:
@@ -51,19 +51,21 @@ def at_budgets(cell: Cell, task: Sequence[Cell], given: Mapping[str, Sequence[fl
         reasons = (rep.missing.get("quality") for rep in [*cell.instrumented, *cell.usable])
         return Budgets(next((reason for reason in reasons if reason), _NO_CURVE), [])
     source = _shared_source(task)
-    whole = [_whole(other, source) for other in task]
-    own = _whole(cell, source)
-    times_s = given.get("wall_s") or round_budgets(each.time_s for each in whole if each.time_s is not None)
+    totals = [_total_of(other, source) for other in task]
+    own_total = _total_of(cell, source)
+    times_s = given.get("wall_s") or round_budgets(
+        total.time_s for total in totals if total.time_s is not None
+    )
     peaks_b = given.get("peak_rss_b") or memory_budgets(
-        each.peak_b for each in whole if each.peak_b is not None
+        total.peak_b for total in totals if total.peak_b is not None
     )
     joules = given.get("energy_j") or round_budgets(
-        each.energy_j for each in whole if each.energy_j is not None
+        total.energy_j for total in totals if total.energy_j is not None
     )
     within = [_by_curve(runs, "time", budget, 1.0) for budget in times_s]
-    within += [_by_memory(runs, own.peak_b, budget) for budget in peaks_b]
+    within += [_by_memory(runs, own_total.peak_b, budget) for budget in peaks_b]
     unknown = _OTHER_SENSOR if source is not None else _NO_SENSOR
-    within += [_by_energy(runs, own.energy_j, budget, unknown) for budget in joules]
+    within += [_by_energy(runs, own_total.energy_j, budget, unknown) for budget in joules]
     return Budgets(None, within)
 
 
@@ -76,11 +78,11 @@ def _shared_source(task: Sequence[Cell]) -> Source | None:
     return best[0] if best else None
 
 
-def _whole(cell: Cell, source: Source | None) -> _Whole:
+def _total_of(cell: Cell, source: Source | None) -> _Total:
     ends = [rep.quality.curve[-1][1] for rep in cell.instrumented if rep.quality.curve]
     peaks = values(cell, "memory").by_source.get(Source())
     joules = values(cell, "energy").by_source.get(source) if source is not None else None
-    return _Whole(
+    return _Total(
         median_interval(ends).median if ends else None,
         max(peaks.values()) if peaks else None,
         median_interval(list(joules.values())).median if joules else None,

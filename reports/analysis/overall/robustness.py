@@ -28,14 +28,14 @@ def under_stress(cell: Cell, groups: Sequence[Cell], delta: float) -> UnderStres
     if stressor is None:
         return None
     quiet = next((other for other in groups if _is_quiet_row(other, cell, stressor)), None)
-    told = [rep.stressor for rep in cell.timed if rep.stressor is not None]
+    stressors = [rep.stressor for rep in cell.timed if rep.stressor is not None]
     return UnderStress(
         id=stressor.id,
         kind=stressor.kind,
         params=stressor.params,
         quiet_task=stressor.quiet_task,
-        n_held=sum(entry.held for entry in told),
-        figures=_figures([entry for entry in told if entry.held]),
+        n_held=sum(entry.held for entry in stressors),
+        figures=_figures([entry for entry in stressors if entry.held]),
         outcomes=dict(Counter(rep.outcome for rep in cell.timed)),
         time=_ratio(quiet, cell, "wall_s", delta),
         memory=_ratio(quiet, cell, "peak_rss_b", delta),
@@ -58,21 +58,28 @@ def _ratio(quiet: Cell | None, cell: Cell, column: str, delta: float) -> PairedR
     """Return the cell's values over those of its quiet row; ``None`` where no block has both."""
     if quiet is None:
         return None
-    values = pairs(quiet.kept, cell.kept, column, across=("task",))
+    values = pairs(quiet.counted, cell.counted, column, across=("task",))
     if values.empty:
         return None
-    found = compare(values["baseline"].tolist(), values["candidate"].tolist(), delta=delta)
-    return PairedRatio(found.ratio, found.low, found.high, found.interval, found.confidence, found.n)
+    comparison = compare(values["baseline"].tolist(), values["candidate"].tolist(), delta=delta)
+    return PairedRatio(
+        comparison.ratio,
+        comparison.low,
+        comparison.high,
+        comparison.interval,
+        comparison.confidence,
+        comparison.n,
+    )
 
 
 def _why_no_ratio(quiet: Cell | None, cell: Cell) -> str | None:
     if quiet is None:
         return _NO_QUIET
-    return _NO_BLOCK if pairs(quiet.kept, cell.kept, across=("task",)).empty else None
+    return _NO_BLOCK if pairs(quiet.counted, cell.counted, across=("task",)).empty else None
 
 
 def _median(quiet: Cell | None, column: str) -> float | None:
-    values = quiet.kept[column].dropna().tolist() if quiet is not None else []
+    values = quiet.counted[column].dropna().tolist() if quiet is not None else []
     return median(values) if values else None
 
 

@@ -90,13 +90,13 @@ def _joules(
     known = values(cell, "energy")
     if not known.by_source:
         return [], known.missing
-    whole = median_interval(list(next(iter(known.by_source.values())).values())).median
+    total_j = median_interval(list(next(iter(known.by_source.values())).values())).median
     shares = [
         None if at is None else at / runs[block][0][-1]
         for block, at in seconds.items()
         if runs[block][0][-1] > 0
     ]
-    return [None if share is None else whole * share for share in shares], None
+    return [None if share is None else total_j * share for share in shares], None
 
 
 def _reached(result: ToQuality) -> Reached:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from tunebench.reports.analysis.answers import Answer
 from tunebench.reports.analysis.answers.options import Option
-from tunebench.reports.analysis.answers.words import points, times, told
+from tunebench.reports.analysis.answers.words import option_phrase, points, times
 from tunebench.reports.figures import Figure
 from tunebench.reports.figures.factor_bar import factor_bars
 from tunebench.reports.figures.pareto import pareto_figure
@@ -185,7 +185,7 @@ def _line(option: Option, bar: Markup | None, base: str, *, picked: bool) -> Met
 
 def _say(option: Option, base: str) -> str:
     if not option.is_baseline:
-        return told(option, base)
+        return option_phrase(option, base)
     parts = ["the baseline", seconds(option.time_s) if option.time_s is not None else ""]
     if option.accuracy is not None:
         parts.append(f"{clean(option.metric, 30)} {percent(option.accuracy)}")

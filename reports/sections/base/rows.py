@@ -128,9 +128,9 @@ def comparison_table(rows: Sequence[MethodResult]) -> Table:
     if len(rows) > 1:
         dropped |= _shared_columns(words, shared)
         _shared_lines(rows, words, shared)
-    kept = [i for i in range(len(_COLUMNS)) if i not in dropped]
-    made = [_row(row, cells, kept) for row, cells in zip(rows, words, strict=True)]
-    return Table([_COLUMNS[i] for i in kept], made, shared, _shared_validity(made))
+    columns_shown = [i for i in range(len(_COLUMNS)) if i not in dropped]
+    table_rows = [_row(row, cells, columns_shown) for row, cells in zip(rows, words, strict=True)]
+    return Table([_COLUMNS[i] for i in columns_shown], table_rows, shared, _shared_validity(table_rows))
 
 
 def _shared_validity(rows: Sequence[Row]) -> tuple[str, str, list[str]] | None:
@@ -213,7 +213,7 @@ def _without(words: Sequence[list[CellText]], i: int, *, second: bool = False, t
             )
 
 
-def _row(row: MethodResult, cells: Sequence[CellText], kept: Sequence[int]) -> Row:
+def _row(row: MethodResult, cells: Sequence[CellText], columns_shown: Sequence[int]) -> Row:
     speed, values = row.speed_up, sort_values(row)
     badges = []
     if row.is_baseline:
@@ -227,11 +227,11 @@ def _row(row: MethodResult, cells: Sequence[CellText], kept: Sequence[int]) -> R
         badges=badges,
         verdict=speed.verdict.lower() if speed else "",
         verdict_css=VERDICTS[speed.verdict][1] if speed else "",
-        cells=[cells[i] for i in kept],
+        cells=[cells[i] for i in columns_shown],
         validity=row.verdict,
         use=use_of(row.verdict, reasons=bool(row.reasons)),
         reasons=[_reason(reason, row) for reason in row.reasons[:3]],
-        values=[values[i] for i in kept],
+        values=[values[i] for i in columns_shown],
     )
 
 
@@ -338,10 +338,10 @@ def _memory(row: MethodResult) -> CellText:
     if peak is None:
         return CellText("–", "not measured", missing=True)
     added = f"idle + {size(row.over_idle_b.median)}" if row.over_idle_b else ""
-    kept = [f"cache {size(row.cache_b)}"] if row.cache_b is not None else []
-    kept += [f"optimizer {size(row.optimizer_state_b)}"] if row.optimizer_state_b else []
+    buffers = [f"cache {size(row.cache_b)}"] if row.cache_b is not None else []
+    buffers += [f"optimizer {size(row.optimizer_state_b)}"] if row.optimizer_state_b else []
     single = "one value" if peak.n == 1 and row.n > 1 else ""
-    small = [*(part for part in (added, ", ".join(kept), single) if part), "", ""]
+    small = [*(part for part in (added, ", ".join(buffers), single) if part), "", ""]
     return CellText(size(peak.median), small[0], small[1])
 
 

@@ -83,7 +83,7 @@ def test_what_calibration_has_not_seen_is_refused():
 def test_a_buffer_is_read_by_the_rules_of_its_format():
     inner = Table({1: Scalar("q", -5), 0: flatbuffer.byte(7)})
     raw = flatbuffer.encode(
-        Table({0: "text", 2: flatbuffer.wholes([3, -4]), 3: [inner, Table({})], 5: flatbuffer.whole(9)}),
+        Table({0: "text", 2: flatbuffer.int32s([3, -4]), 3: [inner, Table({})], 5: flatbuffer.int32(9)}),
         b"TEST",
     )
 

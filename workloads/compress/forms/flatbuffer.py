@@ -46,7 +46,7 @@ def byte(value: int) -> Scalar:
     return Scalar("B", value)
 
 
-def whole(value: int) -> Scalar:
+def int32(value: int) -> Scalar:
     """Return a field of 32 bits."""
     return Scalar("i", value)
 
@@ -56,7 +56,7 @@ def flag(value: bool) -> Scalar:
     return Scalar("?", value)
 
 
-def wholes(values: Sequence[int]) -> Numbers:
+def int32s(values: Sequence[int]) -> Numbers:
     """Return a vector of whole numbers of 32 bits."""
     return Numbers(np.array(values, "<i4"))
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tunebench.workloads.compress.forms.protobuf import blob, real, varint, whole
+from tunebench.workloads.compress.forms.protobuf import blob, integer, real, varint
 from tunebench.workloads.compress.state import Array
 
 OPSET = 17
@@ -36,8 +36,8 @@ class OnnxFile:
         if name not in self._constants:
             raw = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<")).tobytes()
             self._constants[name] = (
-                b"".join(whole(1, size) for size in values.shape)
-                + whole(2, _TYPES[values.dtype.name])
+                b"".join(integer(1, size) for size in values.shape)
+                + integer(2, _TYPES[values.dtype.name])
                 + blob(8, name)
                 + blob(9, raw)
             )
@@ -77,19 +77,21 @@ class OnnxFile:
             + blob(11, _value(*given))
             + b"".join(blob(12, _value(*output)) for output in wanted)
         )
-        return whole(1, _IR) + blob(2, "tunebench") + blob(7, graph) + blob(8, blob(1, "") + whole(2, OPSET))
+        return (
+            integer(1, _IR) + blob(2, "tunebench") + blob(7, graph) + blob(8, blob(1, "") + integer(2, OPSET))
+        )
 
 
 def _attribute(name: str, value: Value) -> bytes:
     if isinstance(value, str):
-        return blob(1, name) + blob(4, value) + whole(20, _STRING)
+        return blob(1, name) + blob(4, value) + integer(20, _STRING)
     if isinstance(value, float):
-        return blob(1, name) + real(2, value) + whole(20, _FLOAT)
+        return blob(1, name) + real(2, value) + integer(20, _FLOAT)
     if isinstance(value, int):
-        return blob(1, name) + whole(3, value) + whole(20, _INT)
-    return blob(1, name) + b"".join(varint(8 << 3) + varint(item) for item in value) + whole(20, _INTS)
+        return blob(1, name) + integer(3, value) + integer(20, _INT)
+    return blob(1, name) + b"".join(varint(8 << 3) + varint(item) for item in value) + integer(20, _INTS)
 
 
 def _value(name: str, shape: Sequence[int]) -> bytes:
-    dims = b"".join(blob(1, whole(1, size)) for size in shape)
-    return blob(1, name) + blob(2, blob(1, whole(1, _TYPES["float32"]) + blob(2, dims)))
+    dims = b"".join(blob(1, integer(1, size)) for size in shape)
+    return blob(1, name) + blob(2, blob(1, integer(1, _TYPES["float32"]) + blob(2, dims)))

@@ -165,12 +165,12 @@ class _Writer:
         scale, integers = int8_of(weight)
         x_scale = self.scales[node.inputs[0]][0]
         # 32 bits hold any bias but one of a channel whose weights are nearly zero.
-        whole = np.clip(np.round(bias / (x_scale * scale)), -(2**31) + 1, 2**31 - 1).astype(np.int32)
+        rounded = np.clip(np.round(bias / (x_scale * scale)), -(2**31) + 1, 2**31 - 1).astype(np.int32)
         none = np.zeros(len(scale))
         both = (x_scale * scale).astype(np.float32)
         return [
             self._dequantised(names[0], integers, scale, none.astype(np.int8), axis=0),
-            self._dequantised(names[1], whole, both, none.astype(np.int32), axis=0),
+            self._dequantised(names[1], rounded, both, none.astype(np.int32), axis=0),
         ]
 
     def _dequantised(self, name: str, values: Array, scale: Array, zero: Array, *, axis: int) -> str:
@@ -199,10 +199,10 @@ class _Writer:
         parts = [f"{node.name}.{part}" for part in ("xq", "xscale", "xzero")]
         self.file.nodes("DynamicQuantizeLinear", [x], parts)
         weights = self.file.constant(f"{node.name}.weight.q", integers)
-        whole = self.file.node(op, [parts[0], weights, parts[2]], None, **attributes)
+        product = self.file.node(op, [parts[0], weights, parts[2]], None, **attributes)
         scale = self.file.constant(f"{node.name}.weight.scale", per_channel[0].reshape(shape))
         both = self.file.node("Mul", [parts[1], scale])
-        return self.file.node("Mul", [self.file.node("Cast", [whole], to=1), both])
+        return self.file.node("Mul", [self.file.node("Cast", [product], to=1), both])
 
     # --- the others
 
@@ -344,8 +344,8 @@ def int8_of(weight: Array) -> tuple[Array, Array]:
     """Return the scale of each output channel, and the weights as whole numbers from -127 to 127."""
     largest = np.abs(weight.reshape(len(weight), -1)).max(1)
     scale = np.where(largest > 0, largest / 127, 1.0).astype(np.float32)
-    whole = np.round(weight / scale.reshape(-1, *[1] * (weight.ndim - 1)))
-    return scale, np.clip(whole, -127, 127).astype(np.int8)
+    rounded = np.round(weight / scale.reshape(-1, *[1] * (weight.ndim - 1)))
+    return scale, np.clip(rounded, -127, 127).astype(np.int8)
 
 
 def uint8_of(low: float, high: float) -> tuple[float, int]:

@@ -20,7 +20,7 @@ def varint(value: int) -> bytes:
     return bytes(parts)
 
 
-def whole(number: int, value: int) -> bytes:
+def integer(number: int, value: int) -> bytes:
     """Return a field of a whole number."""
     return varint(number << 3) + varint(value)
 

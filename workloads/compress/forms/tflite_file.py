@@ -17,8 +17,8 @@ from tunebench.workloads.compress.forms.flatbuffer import (
     Value,
     byte,
     encode,
-    whole,
-    wholes,
+    int32,
+    int32s,
 )
 from tunebench.workloads.compress.state import Array
 
@@ -55,7 +55,7 @@ class Scales:
             {
                 2: Numbers(self.scale.astype("<f4")),
                 3: Numbers(self.zero.astype("<i8")),
-                6: whole(self.axis),
+                6: int32(self.axis),
             }
         )
 
@@ -88,7 +88,7 @@ class TfliteFile:
 
     def _tensor(self, name: str, shape: Sequence[int], kind: str, buffer: int, scales: Scales | None) -> int:
         fields: dict[int, Value] = {
-            0: wholes(shape),
+            0: int32s(shape),
             1: byte(_TYPES[kind]),
             2: Scalar("I", buffer),
             3: name,
@@ -108,7 +108,7 @@ class TfliteFile:
         """
         code, kind = _OPS[name]
         place = self._codes.setdefault(code, len(self._codes))
-        fields: dict[int, Value] = {0: Scalar("I", place), 1: wholes(inputs), 2: wholes([output])}
+        fields: dict[int, Value] = {0: Scalar("I", place), 1: int32s(inputs), 2: int32s([output])}
         if kind:
             fields.update({3: byte(kind), 4: Table(options)})
         self._ops.append(Table(fields))
@@ -117,7 +117,7 @@ class TfliteFile:
     def encode(self, given: int, wanted: int) -> bytes:
         """Return the bytes of the file, with the tensors of its input and its output."""
         # Old readers have 8 bits for an operator, new ones take the larger of the two numbers.
-        codes = [Table({0: byte(min(code, 127)), 2: whole(1), 3: whole(code)}) for code in self._codes]
-        graph = Table({0: self._tensors, 1: wholes([given]), 2: wholes([wanted]), 3: self._ops, 4: self.name})
+        codes = [Table({0: byte(min(code, 127)), 2: int32(1), 3: int32(code)}) for code in self._codes]
+        graph = Table({0: self._tensors, 1: int32s([given]), 2: int32s([wanted]), 3: self._ops, 4: self.name})
         model = Table({0: Scalar("I", 3), 1: codes, 2: [graph], 3: "tunebench", 4: self._buffers})
         return encode(model, b"TFL3")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from tunebench.workloads.compress.forms.flatbuffer import Value, byte, flag, whole, wholes
+from tunebench.workloads.compress.forms.flatbuffer import Value, byte, flag, int32, int32s
 from tunebench.workloads.compress.forms.folding import folded
 from tunebench.workloads.compress.forms.onnx_writer import SAME_SCALE, check_one_output, int8_of, uint8_of
 from tunebench.workloads.compress.forms.tflite_file import Scales, TfliteFile
@@ -112,13 +112,13 @@ class _Writer:
         """Write a convolution whose weight is as torch keeps it: (out, in of a group, kernel, kernel)."""
         padding, x = self._padding(node)
         options: dict[int, Value] = {
-            0: byte(padding), 1: whole(node.stride), 2: whole(node.stride), 3: byte(_FUSED[act]),
-            4: whole(node.dilation), 5: whole(node.dilation),
+            0: byte(padding), 1: int32(node.stride), 2: int32(node.stride), 3: byte(_FUSED[act]),
+            4: int32(node.dilation), 5: int32(node.dilation),
         }  # fmt: skip
         if node.groups == node.channels_in and node.groups > 1:
             inputs = [x, *self._parameters(node, weight, bias, (1, 2, 3, 0))]
             depth = {
-                0: options[0], 1: options[1], 2: options[2], 3: whole(node.channels_out // node.channels_in),
+                0: options[0], 1: options[1], 2: options[2], 3: int32(node.channels_out // node.channels_in),
                 4: options[3], 5: options[4], 6: options[5],
             }  # fmt: skip
             return self.file.op("DEPTHWISE_CONV_2D", inputs, output, depth)
@@ -218,7 +218,7 @@ class _Writer:
 
     def _concat(self, node: Node, output: int, act: str) -> int:
         inputs = [self._in_scale(name, node) for name in node.inputs]
-        return self.file.op("CONCATENATION", inputs, output, {0: whole(-1), 1: byte(_FUSED[act])})
+        return self.file.op("CONCATENATION", inputs, output, {0: int32(-1), 1: byte(_FUSED[act])})
 
     def _in_scale(self, name: str, reader: Node) -> int:
         """Return a node's value in the scale of the one that reads it."""
@@ -252,8 +252,8 @@ class _Writer:
     def _maxpool(self, node: Node, output: int, act: str) -> int:
         padding, x = self._padding(node, least=True)
         options: dict[int, Value] = {
-            0: byte(padding), 1: whole(node.stride), 2: whole(node.stride), 3: whole(node.kernel),
-            4: whole(node.kernel), 5: byte(0),
+            0: byte(padding), 1: int32(node.stride), 2: int32(node.stride), 3: int32(node.kernel),
+            4: int32(node.kernel), 5: byte(0),
         }  # fmt: skip
         return self.file.op("MAX_POOL_2D", [x], output, options)
 
@@ -269,7 +269,7 @@ class _Writer:
 
     def _reshaped(self, x: int, output: int, shape: tuple[int, ...]) -> int:
         sizes = self.file.constant(f"shape.{'x'.join(map(str, shape))}", np.array(shape, np.int32))
-        return self.file.op("RESHAPE", [x, sizes], output, {0: wholes(shape)})
+        return self.file.op("RESHAPE", [x, sizes], output, {0: int32s(shape)})
 
     def _padding(self, node: Node, *, least: bool = False) -> tuple[int, int]:
         """Return the padding of a window as TensorFlow has it, and what the window reads: a PAD where it has none.

@@ -15,7 +15,7 @@ from tunebench.workloads.compress.state import State, TransformError
 from tunebench.workloads.compress.train import trained
 from tunebench.workloads.compress.transforms import prune_magnitude
 
-KEYS = {"ratio": Key(None, 0, 1), "rounds": Key(3, 2, 100, whole=True)}
+KEYS = {"ratio": Key(None, 0, 1), "rounds": Key(3, 2, 100, integer=True)}
 #: its steps are spent between its rounds: the chain trains nothing behind it
 OWN_STEPS = True
 

@@ -19,7 +19,7 @@ from tunebench.workloads.compress.keys import Key
 from tunebench.workloads.compress.state import Array, State, TransformError
 from tunebench.workloads.models.graph import INPUT, Graph, Node, product, shapes_of
 
-KEYS = {"ratio": Key(None, 0, 1), "round_to": Key(8, 1, 1024, whole=True)}
+KEYS = {"ratio": Key(None, 0, 1), "round_to": Key(8, 1, 1024, integer=True)}
 #: ops whose output channels are their (first) input's
 _PASSING = ("maxpool", "avgpool", "upsample", "pad", "activate")
 

@@ -12,7 +12,7 @@ from tunebench.workloads.compress.context import Context
 from tunebench.workloads.compress.keys import Key
 from tunebench.workloads.compress.state import Array, State
 
-KEYS = {"clusters": Key(16, 2, 256, whole=True)}
+KEYS = {"clusters": Key(16, 2, 256, integer=True)}
 _ROUNDS = 30
 
 
