@@ -101,8 +101,8 @@ def _without_packages(
         python = interpreter.executable or name
         names = " --with ".join(workload.needs_packages)
         return (
-            f"{lacking}; `tunebench setup BOARD --with {names}` brings it into an environment of its own, or on the board:"
-            f" {python} -m pip install {_pip_words(package, row)}"
+            f"{lacking}; `tunebench setup BOARD --with {names}` brings it into an environment of its own, or on the"
+            f" board: {python} -m pip install {_pip_words(package, row)}"
         )
     return None
 
