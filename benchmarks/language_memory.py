@@ -3,9 +3,10 @@
 ``python -m benchmarks.language_memory MODEL METHOD [--batch 2] [--seq-len 96] [--steps 3] [--checkpoint] [--mapped]``
 
 One thread, CPU, AdamW, random weights where MODEL is a shape; the engine's session alone, without agent and board.
-Measured: resident memory at the peak of the steps less what was resident before the first (code is loaded by a step of
-another session before; the optimiser's state is there from the session's begin), beside what the graph foretells of a
-step; tokens of the texts, padding left out, over the steps. Of methods with a cache the steps fill it.
+Measured: resident memory at the peak of the steps less what was resident before the first (most code is loaded by a
+step of another session before; the optimiser's state is there from the session's begin), and the same of the steps
+behind the first alone, beside what the graph foretells of a step; tokens of the texts, padding left out, over the
+steps. Of methods with a cache the steps fill it.
 
 Prints a line of JSON.
 """
@@ -57,16 +58,19 @@ def measure(session: Any, steps: int) -> dict[str, float | None]:
         session.plan, task.spec.batch, task.n_train, state_floats=task.spec.training.state_floats
     )
     batches = [rows for epoch in session.batches for rows in epoch][:steps]
-    watch, wall_s, cpu_s = Watch(), [], []
-    watch.begin()
-    for rows in batches:
+    watch, later, wall_s, cpu_s = Watch(), Watch(), [], []
+    for number, rows in enumerate(batches):
+        watches = (watch, later) if number else (watch,)
+        for each in watches:
+            each.begin()
         begun_wall, begun_cpu = time.perf_counter(), time.process_time()
         session.step(rows, no_mark)
         wall_s.append(time.perf_counter() - begun_wall)
         cpu_s.append(time.process_time() - begun_cpu)
-    watch.end()
+        for each in watches:
+            each.end()
     resident = watch.metrics()
-    rise_b = resident["train_rss_peak_b"] - resident["train_rss_before_b"] if resident else None
+    rise_b, steady_b = _rise_b(watch), _rise_b(later)
     return {
         "wall_s": median(wall_s),
         "cpu_s": median(cpu_s),
@@ -74,10 +78,18 @@ def measure(session: Any, steps: int) -> dict[str, float | None]:
         "tokens_per_cpu_s": session.tokens / sum(cpu_s),
         "peak_rss_b": resident.get("train_rss_peak_b"),
         "rise_b": rise_b,
+        "steady_rise_b": steady_b,
         "foretold_b": float(predicted.step_b),
         "optimiser_b": float(predicted.optimiser_b),
         "foretold_over_rise": predicted.step_b / rise_b if rise_b else None,
+        "foretold_over_steady_rise": predicted.step_b / steady_b if steady_b else None,
     }
+
+
+def _rise_b(watch: Watch) -> float | None:
+    """Return what resident memory rose by in a watch's stretches, bytes; None where the kernel does not say."""
+    told = watch.metrics()
+    return told["train_rss_peak_b"] - told["train_rss_before_b"] if told else None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

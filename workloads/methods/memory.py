@@ -21,6 +21,8 @@ between forward and backward. That last part follows the rules of torch's own fo
   maps, attention and what follows them give two bytes a value; each map and each adapter keeps a copy of its input in
   them, and each map that a gradient goes through a copy of its weight. States between blocks, norms, weights, gradients
   and the optimiser's state stay float32;
+- a transformer that skip adapters read gives all its states at once, so they live until its last block is done;
+- an adapter of a transformer's map makes a gradient of the map's input beside the map's own, then they are summed;
 - a map whose weight is kept in few bits (QLoRA) unpacks it for each product, and keeps nothing of that; in nf4 its values
   are as wide as what enters it, in int8 what enters stays, too (bitsandbytes 0.50);
 - where several batches make an update, the sum of their gradients is there from its first batch on;
@@ -37,7 +39,7 @@ from tunebench.workloads.methods import quantized_base
 from tunebench.workloads.methods.checkpointing import segments
 from tunebench.workloads.methods.plan import Plan, adapter_params, counts, own_params
 from tunebench.workloads.methods.table import BACKWARD, ENTROPY, FORWARD_ONLY
-from tunebench.workloads.models.graph import ACTIVATIONS, BUILT_IN, INPUT, Node, product
+from tunebench.workloads.models.graph import ACTIVATIONS, BUILT_IN, INPUT, TEXT, Node, product
 from tunebench.workloads.models.language import TABLE
 
 #: Where the search for the largest ends. Sides are multiples of what every network takes.
@@ -155,7 +157,7 @@ class _Step:
         shapes[INPUT] = self.plan.graph.shape
         for name in self.plan.cached or (INPUT,):
             self.value[name] = self.tape.make("value " + name, self.bytes_of(shapes[name]))
-        last = {name: node.name for node in self.nodes for name in node.inputs}
+        last = self._last_uses()
         outputs = set(self.plan.graph.outputs)
         for node in self.nodes:
             self.kept[node.name] = []
@@ -168,6 +170,14 @@ class _Step:
                 entropy = self.plan.objective == ENTROPY
                 size_b = _loss_b(self.plan.graph.task, self.batch, shapes[name], entropy)
                 self.kept[name].append(("loss", self.tape.make("loss " + name, size_b)))
+
+    def _last_uses(self) -> Dict[str, str]:
+        """Return of each value the node that it is freed behind; "" for one that lives to the end of the forward pass."""
+        last = {name: node.name for node in self.nodes for name in node.inputs}
+        if self.plan.graph.task == TEXT and any(node.added for node in self.nodes):
+            # all states are given at once, those that no adapter reads, too
+            last.update((node.name, "") for node in self.nodes if node.block)
+        return last
 
     def _keep(self, node: Node, part: str, tensor: str) -> None:
         if node.name in self.needs_grad:
@@ -363,7 +373,10 @@ class _Step:
         formed = node.op == "conv" and node.name in self.adapters and self.plan.frozen_extractors
         self._unpack(node)
         weight = self.tape.make("merged " + node.name, _FLOAT_B * node.n_weights * formed)
+        beside = node.op == "project" and node.name in self.adapters
+        by_adapter = self.tape.make("grad %s by adapter" % name, self.value_b(source) * beside)
         made = self.tape.make("grad %s by %s %d" % (name, node.name, index), self.value_b(source))
+        self.tape.drop(by_adapter)  # added to it in place
         self.tape.drop(weight)
         if name in gradients:  # two paths meet: a sum, then the parts go
             total = self.tape.make("grad %s at %s %d" % (name, node.name, index), self.value_b(source))
@@ -389,7 +402,7 @@ class _CheckpointedStep(_Step):
 
     def forward(self) -> None:
         every, self.needs_grad = self.nodes, set()
-        last = {name: node.name for node in every for name in node.inputs}
+        last = self._last_uses()
         self.value[INPUT] = self.tape.make("value " + INPUT, self.bytes_of(self.plan.graph.shape))
         for at, segment in enumerate(self.segments):
             if self._again(at):

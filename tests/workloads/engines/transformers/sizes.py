@@ -31,6 +31,20 @@ def kept_b(session, rows):
     return sum(size_b for size_b, _ in kept.values())
 
 
+def step_peak_b(session, rows):
+    """Return the most that torch's allocator of the host held at once during a step, beside what it held before."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        session.step(rows, lambda phase: None)
+    held_b = peak_b = 0
+    for event in profiled.profiler.kineto_results.events():  # in the order of time
+        if event.name() == "[memory]":
+            held_b += event.nbytes()
+            peak_b = max(peak_b, held_b)
+    return peak_b
+
+
 def model_b(model):
     """Return the bytes of a network's tensors, each storage once; of packed maps their scales, too."""
     tensors = list(model.parameters())

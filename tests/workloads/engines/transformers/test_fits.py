@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed: pip install 'tunebench[language]'")
 
 from tests.workloads.engines.losses import losses_of  # noqa: E402
-from tests.workloads.engines.transformers.sizes import kept_b  # noqa: E402
+from tests.workloads.engines.transformers.sizes import kept_b, step_peak_b  # noqa: E402
 from tunebench.workloads.engines import load_engine  # noqa: E402
 from tunebench.workloads.engines.session import no_mark  # noqa: E402
 from tunebench.workloads.engines.transformers import descent  # noqa: E402
@@ -125,6 +125,17 @@ def test_autograd_keeps_what_was_predicted(wide_task_of, name, dtype):
     assert longest == session.plan.graph.shape[0]  # no text is shorter than what is predicted for
     predicted = memory.predict(session.plan, len(rows))
     assert kept_b(session, rows) == pytest.approx(predicted.saved_b, rel=0.12, abs=1000)
+
+
+@pytest.mark.parametrize("name", ["lora-all", "skip2-lora", "ft-all"])
+def test_a_step_takes_what_was_predicted(wide_task_of, name):
+    """All states of the trunk at once for skip adapters; with adapters two gradients of what enters a map."""
+    session = session_of(wide_task_of(name))
+    first, second = session.batches[0][:2]
+    session.step(first, no_mark)
+    assert step_peak_b(session, second) == pytest.approx(
+        memory.predict(session.plan, len(second)).step_b, rel=0.15
+    )
 
 
 def test_several_batches_cost_their_sum_of_gradients(task_of):
