@@ -56,19 +56,30 @@ StateOption = Annotated[
         "--state", help="This board's folder [~/.local/state/tunebench/emulated/ID].", metavar="DIR"
     ),
 ]
+RuntimeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--runtime",
+        help="A runtime for compressed networks that is on the card: onnxruntime, ncnn or litert. May be given again.",
+        metavar="NAME",
+    ),
+]
 
 
 @raspi3b.command()
 def build(
     cache: CacheOption = None,
+    runtime: RuntimeOption = None,
     mirror: Annotated[str, typer.Option("--mirror", help="Debian mirror.", metavar="URL")] = recipe.MIRROR,
 ) -> None:
     """Build the image from Debian's packages, or find it built; prints its folder. Needs root, half a minute, 0.5 GB."""
+    from tunebench.harness.lab.emulated import fetched_runtimes
     from tunebench.targets.virtual.qemu import image
 
     tell = _teller()
     with _translated():
-        built = image.build(cache or image.cache_folder(), tell, mirror=mirror)
+        extra = fetched_runtimes(_checked(runtime), tell)
+        built = image.build(cache or image.cache_folder(), tell, mirror=mirror, extra=extra)
     typer.echo(built.path)
 
 
@@ -99,6 +110,7 @@ def up(
     ] = BOOT_S,
     cache: CacheOption = None,
     state: StateOption = None,
+    runtime: RuntimeOption = None,
 ) -> None:
     """Start the board with a fresh copy of the card, wait for a login, write its inventory; prints that file."""
     from tunebench.targets.virtual.qemu import image
@@ -106,7 +118,7 @@ def up(
     tell = _teller()
     board = _board(name, state)
     with _translated():
-        built = image.find_any(cache or image.cache_folder())
+        built = image.find_any(cache or image.cache_folder(), _checked(runtime))
         started = board.up(built, tell, machine=machine.value, port=port, keep_disk=keep_disk, boot_s=boot_s)
     text = board.inventory_text(started).encode()
     if stdout_is_taken({"--inventory-out": inventory_out}):
@@ -168,6 +180,15 @@ def _status_line(board: EmulatedBoard, status: Status) -> str:
         f"{board.board_id}: {login}; {state.machine}, pid {state.pid}, 127.0.0.1:{state.port},"
         f" since {state.started_utc}; folder {board.folder}"
     )
+
+
+def _checked(runtimes: list[str] | None) -> list[str]:
+    """Return the runtimes asked for; a wrong one is refused."""
+    from tunebench.harness.cli.setup import check_runtime
+
+    for name in runtimes or ():
+        check_runtime(name)
+    return runtimes or []
 
 
 def _board(name: str, folder: Path | None) -> EmulatedBoard:

@@ -87,7 +87,7 @@ def setup(
     additions = tuple(dict.fromkeys(beside or ()))
     if unknown := [name for name in additions if name not in addition_names()]:
         raise UsageError(f"--with {unknown[0]}: there is {', '.join(addition_names())}")
-    _check_runtime(runtime)
+    check_runtime(runtime)
     flavour = torch or ("none" if runtime is not None and not additions else default_flavour(entry))
     wish = Wish(flavour, offline, python, index, additions=additions, runtime=runtime)
     console = stderr_console()
@@ -110,7 +110,7 @@ def setup(
     raise typer.Exit(EXIT_OK)
 
 
-def _check_runtime(name: str | None) -> None:
+def check_runtime(name: str | None) -> None:
     """Refuse a runtime that no wheel of its own brings."""
     from tunebench.targets.boards.runtime_wheels import runtime_names
     from tunebench.workloads.deploy import RUNTIMES

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from tests import warm
+from tests.workloads.small_sets import small_set
 from tunebench.harness.campaign.campaign import Campaign
 from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import Silent
 from tunebench.harness.campaign.session import Request, Session, open_session
 from tunebench.harness.config.inventory import BoardEntry, Inventory, load_inventory
-from tunebench.harness.config.suite import Suite, load_suite
+from tunebench.harness.config.suite import Suite, load_suite, sized
 from tunebench.harness.lab.setup import Wish
 from tunebench.reports.results import RunReader
 
@@ -173,9 +174,16 @@ class Ran:
 def campaign(tmp_path: Path) -> Callable[..., Ran]:
     """Run a suite on an inventory in this process."""
 
-    def run(inventory: Path, suite: Path | str, *, resume: bool = False, methods: str | None = None) -> Ran:
+    def run(
+        inventory: Path,
+        suite: Path | str,
+        *,
+        resume: bool = False,
+        methods: str | None = None,
+        blocks: int | None = None,
+    ) -> Ran:
         loaded: Inventory = load_inventory(inventory)
-        chosen: Suite = load_suite(str(suite)).only_methods(methods)
+        chosen: Suite = sized(load_suite(str(suite)).only_methods(methods), blocks=blocks)
         request = Request(
             chosen, loaded.boards, loaded.lab.name, tmp_path / "results", resume, ["tunebench", "run"]
         )
@@ -256,5 +264,18 @@ def few_shapes(monkeypatch, tmp_path):
     from tunebench.workloads.prepare import pretrain
 
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(shapes, "COUNTS", {"pretrain": 12, "finetune": 12, "test": 12})
     monkeypatch.setitem(pretrain.IMAGE_RECIPE, "epochs", {"classify": 1, "segment": 1, "detect": 1})
+
+
+@pytest.fixture
+def few_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let mnist be 24 made-up images a part, pretrained for one epoch, in a cache of its own."""
+    from tunebench.workloads.datasets import mnist
+    from tunebench.workloads.prepare import pretrain
+
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(mnist, "load", lambda store: small_set("classify", 24))
+    monkeypatch.setitem(pretrain.IMAGE_RECIPE, "epochs", {"classify": 1})

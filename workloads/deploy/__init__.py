@@ -59,6 +59,7 @@ RUNTIMES: Dict[str, BoardRuntime] = {
         "ncnn_net",
         ("ncnn",),
         "ncnn",
+        numbers=("float32", "int8-static"),
         note="its 16 bit arithmetic is off",
     ),
     "litert": BoardRuntime(

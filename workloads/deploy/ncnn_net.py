@@ -1,4 +1,4 @@
-"""ncnn on the CPU, in float32: its 16 bit arithmetic, which it takes by itself where a CPU has it, is off.
+"""ncnn on the CPU, in float32 or int8: its 16 bit arithmetic, which it takes by itself where a CPU has it, is off.
 
 Samples are handed over as memory of the standard library: numpy, which has no wheel for 32-bit ARM, is not needed.
 """
@@ -9,8 +9,13 @@ from array import array
 from typing import Any, List, Optional, Tuple
 
 from tunebench.workloads.artefact import Artefact
-from tunebench.workloads.deploy.model import Model, Share
+from tunebench.workloads.deploy.model import Model, Share, shares_of_nodes
 
+#: layers that move numbers and compute nothing
+_MOVES = ("Input", "Split", "Flatten", "Reshape")
+#: layers with weights, and the key that one has whose weights are in int8: it has scales, too
+_WEIGHTED = ("Convolution", "ConvolutionDepthWise", "InnerProduct")
+_SCALED = "8=1"
 #: options that would compute or keep numbers in fewer bits than the network has
 _NARROW = (
     "use_fp16_packed",
@@ -52,7 +57,7 @@ class NcnnModel(Model):
 
 
 def load(artefact: Artefact, which: str, threads: int) -> Optional[NcnnModel]:
-    """Return the network; it is in float32, so there is no parent.
+    """Return the network, or its float parent; None where the artefact has none.
 
     Raises:
         ValueError: ncnn does not take the files.
@@ -85,5 +90,15 @@ def load(artefact: Artefact, which: str, threads: int) -> Optional[NcnnModel]:
 
 
 def profiled(artefact: Artefact, threads: int, folder: str, samples: List[Any]) -> Optional[Share]:
-    """Return nothing: what is in float32 claims nothing else."""
-    return None
+    """Return in which types its layers compute; it gives no times by layer.
+
+    A layer computes in the type of its weights: one whose file has them in int8 has no others.
+    """
+    kinds = []
+    for line in bytes(artefact.need("model.param").data).decode("ascii").splitlines()[2:]:
+        kind, _, n_inputs, n_outputs, *rest = line.split()
+        if kind in _MOVES:
+            continue
+        keys = rest[int(n_inputs) + int(n_outputs) :]
+        kinds.append("int8" if kind in _WEIGHTED and _SCALED in keys else "float32")
+    return shares_of_nodes(kinds)

@@ -18,15 +18,16 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import asyncssh
 
-from tunebench.targets.virtual.qemu import recipe
+from tunebench.targets.virtual.qemu import recipe, runtimes
 from tunebench.targets.virtual.qemu.errors import EmulationError, MissingError
 from tunebench.targets.virtual.qemu.initrd import make_initrd, read_package
+from tunebench.targets.virtual.qemu.runtimes import Runtimes
 
 #: Called with one line a step.
 Tell = Callable[[str], None]
@@ -39,8 +40,11 @@ BUILD_TOOLS = {
     "qemu-aarch64": "qemu-user",
 }
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-#: The standard library's modules that no workload imports; the others get their bytecode here.
-_NO_BYTECODE = "/(test|lib2to3|distutils|pydoc_data|ensurepip|idlelib|tkinter|unittest)/"
+#: Modules of the standard library and of wheels that no workload imports; the others get their bytecode here.
+_NO_BYTECODE = (
+    "/(tests?|lib2to3|distutils|pydoc_data|ensurepip|idlelib|tkinter|unittest"
+    "|f2py|transformers|tools|quantization|model_zoo)/"
+)
 _LOG_TAIL = 12
 
 
@@ -84,47 +88,50 @@ def cache_folder() -> Path:
     return (base if base.is_absolute() else Path.home() / ".cache") / "tunebench" / "emulated"
 
 
-def find(cache: Path, mirror: str = recipe.MIRROR) -> Image | None:
-    """The complete image of this recipe, if there is one."""
-    path = cache / recipe.recipe_hash(mirror)
+def find(cache: Path, mirror: str = recipe.MIRROR, wheels: Sequence[str] = ()) -> Image | None:
+    """Return the complete image of this recipe with these wheels, if there is one."""
+    path = cache / recipe.recipe_hash(mirror, wheels)
     return Image(path) if (path / "image.json").is_file() else None
 
 
-def find_any(cache: Path) -> Image:
-    """The image to boot: this recipe's, from whichever mirror.
+def find_any(cache: Path, names: Sequence[str] = ()) -> Image:
+    """Return the image to boot: this recipe's, from whichever mirror, with these runtimes; the fewer others the better.
 
     Raises:
         MissingError: it has not been built.
     """
-    image = find(cache)
-    if image is not None:
-        return image
+    fitting = []
     for manifest in sorted(cache.glob("*/image.json")):
         made = json.loads(manifest.read_text(encoding="utf-8"))
-        if manifest.parent.name == recipe.recipe_hash(str(made.get("mirror"))):
-            return Image(manifest.parent)
+        has = made.get("runtimes", [])
+        of_this_recipe = recipe.recipe_hash(str(made.get("mirror")), made.get("wheels", ()))
+        if manifest.parent.name == of_this_recipe and set(names) <= set(has):
+            fitting.append((len(has), made["mirror"] != recipe.MIRROR, manifest.parent))
+    if fitting:
+        return Image(min(fitting)[-1])
+    beside = f" with {', '.join(names)}" if names else ""
     raise MissingError(
-        f"{cache}: no image of this version's recipe ({recipe.recipe_hash()}); make it once, as root:"
-        f" `sudo --preserve-env=HOME {build_command(cache)}`"
+        f"{cache}: no image of this version's recipe ({recipe.recipe_hash()}){beside}; make it once, as root:"
+        f" `sudo --preserve-env=HOME {build_command(cache, names)}`"
     )
 
 
-def build(cache: Path, tell: Tell, *, mirror: str = recipe.MIRROR) -> Image:
+def build(cache: Path, tell: Tell, *, mirror: str = recipe.MIRROR, extra: Runtimes = runtimes.NONE) -> Image:
     """Find the image of this recipe, or build it (half a minute; 0.1 GB is downloaded).
 
     Raises:
         MissingError: host packages or root are missing; the message says how to get them.
         EmulationError: a step failed; the message ends with the last lines of its log.
     """
-    image = find(cache, mirror)
+    image = find(cache, mirror, extra.files)
     if image is not None:
         tell(f"image is there: {image.path}")
         return image
-    check_requirements(cache)
-    name = recipe.recipe_hash(mirror)
+    check_requirements(cache, extra.names)
+    name = recipe.recipe_hash(mirror, extra.files)
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / f"{name}.lock", tell):
-        image = find(cache, mirror)
+        image = find(cache, mirror, extra.files)
         if image is not None:
             tell(f"image is there: {image.path}")
             return image
@@ -133,7 +140,7 @@ def build(cache: Path, tell: Tell, *, mirror: str = recipe.MIRROR) -> Image:
         work = Path(tempfile.mkdtemp(prefix=f"{name}.part.", dir=cache))
         try:
             work.chmod(0o755)  # mmdebstrap's apt drops to a user of its own
-            made = _Builder(work, cache / f"{name}.log", mirror, tell).run()
+            made = _Builder(work, cache / f"{name}.log", mirror, extra, tell).run()
             _give_to_caller(made)
             made.rename(cache / name)
         finally:
@@ -142,13 +149,14 @@ def build(cache: Path, tell: Tell, *, mirror: str = recipe.MIRROR) -> Image:
     return Image(cache / name)
 
 
-def build_command(cache: Path | None = None) -> str:
+def build_command(cache: Path | None = None, names: Sequence[str] = ()) -> str:
     """Return the command that builds the image; sudo looks for programs elsewhere, so it names the interpreter."""
     where = ["--cache", str(cache)] if cache is not None and cache != cache_folder() else []
+    where += [word for name in names for word in ("--runtime", name)]
     return shlex.join([sys.executable, "-m", "tunebench", "emulate", "raspi3b", "build", *where])
 
 
-def check_requirements(cache: Path | None = None) -> None:
+def check_requirements(cache: Path | None = None, names: Sequence[str] = ()) -> None:
     """Raise a :class:`MissingError` that names everything that is missing at once."""
     missing = sorted({package for tool, package in BUILD_TOOLS.items() if not _tool(tool)})
     if not _KEYRING.is_file():
@@ -158,7 +166,7 @@ def check_requirements(cache: Path | None = None) -> None:
         faults.append(f"install {', '.join(missing)}: {apt_line(missing)}")
     if os.geteuid() != 0:
         faults.append(
-            f"run it as root, up and down need no root: `sudo --preserve-env=HOME {build_command(cache)}`"
+            f"run it as root, up and down need no root: `sudo --preserve-env=HOME {build_command(cache, names)}`"
         )
     if faults:
         raise MissingError("the image cannot be built: " + "; ".join(faults))
@@ -176,10 +184,11 @@ def apt_line(packages: list[str]) -> str:
 class _Builder:
     """One build in its own folder."""
 
-    def __init__(self, work: Path, log: Path, mirror: str, tell: Tell) -> None:
+    def __init__(self, work: Path, log: Path, mirror: str, extra: Runtimes, tell: Tell) -> None:
         self._work = work
         self._log = log
         self._mirror = mirror
+        self._extra = extra
         self._tell = tell
         self._seconds: dict[str, float] = {}
 
@@ -195,16 +204,18 @@ class _Builder:
         root = self._work / "root"
         with self._step("root file system"):
             self._debian(root, files)
-        with self._step("bytecode"):
-            self._bytecode(root)
+        with self._step("Python's modules"):
+            self._python(root)
         with self._step("kernel and initrd"):
             self._kernel(root, out)
         with self._step("disk"):
             self._disk(root, out / "disk.img")
         manifest = {
             "schema": "tunebench.emulated-image/1",
-            "recipe": recipe.recipe_hash(self._mirror),
+            "recipe": recipe.recipe_hash(self._mirror, self._extra.files),
             "mirror": self._mirror,
+            "runtimes": list(self._extra.names),
+            "wheels": self._extra.files,
             "release": recipe.RELEASE,
             "packages": _versions(self._work / "packages.txt"),
             "kernel_package": next(self._work.glob("*.deb")).name,
@@ -249,14 +260,18 @@ class _Builder:
             ]
         )
 
-    def _bytecode(self, root: Path) -> None:
-        """Compile the standard library, as its package would: the board's user may not, and would do it at each start."""
+    def _python(self, root: Path) -> None:
+        """Unpack wheels, and compile modules as a package would: the board's user may not, and would at each start."""
         python = root / "usr/bin" / (root / "usr/bin/python3").readlink()
+        folders = [root / "usr/lib" / python.name]
+        if self._extra.wheels:
+            folders.append(root / "usr/local/lib" / python.name / "dist-packages")
+            runtimes.unpack(self._extra.wheels, folders[-1])
         self._call(
             [
                 *("qemu-aarch64", "-L", str(root), "-E", f"PYTHONHOME={root}/usr"),
                 *(str(python), "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"),
-                *("-s", str(root), "-p", "/", "-x", _NO_BYTECODE, str(root / "usr/lib" / python.name)),
+                *("-s", str(root), "-p", "/", "-x", _NO_BYTECODE, *map(str, folders)),
             ]
         )
 

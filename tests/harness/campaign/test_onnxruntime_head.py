@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.workloads.small_sets import small_set
 from tunebench.harness.campaign.session import exit_code
 
 SUITE = """
@@ -43,17 +42,6 @@ epochs = 3
 batch = 6
 rank = 2
 """
-
-
-@pytest.fixture
-def few_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Let mnist be 12 made-up images a part, pretrained for one epoch, in a cache of its own."""
-    from tunebench.workloads.datasets import mnist
-    from tunebench.workloads.prepare import pretrain
-
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(mnist, "load", lambda store: small_set("classify"))
-    monkeypatch.setitem(pretrain.IMAGE_RECIPE, "epochs", {"classify": 1})
 
 
 @pytest.fixture(scope="module")

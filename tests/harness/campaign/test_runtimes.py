@@ -1,10 +1,15 @@
-"""Compressed networks end to end: chains on the host, a runtime on a loopback board, records, the report."""
+"""Compressed networks end to end: chains on the host, a runtime on a loopback board, records, the report, bad input."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from tests.harness.config.tables.test_compress import SUITE
+from tests.workloads.deploy.test_deploy import KILLED_AT_IMPORT
+from tunebench.harness.artifacts.gather import gather
+from tunebench.harness.config.suite import load_suite
 from tunebench.reports.render.text import table
 from tunebench.reports.summary import summarise
 
@@ -38,3 +43,73 @@ def test_chains_are_compressed_run_and_told(campaign, lab, tmp_path):
     text = table(summarise(ran.reader))
     assert "Promise against measurement" in text
     assert "Float and its 8 or 16 bit twin" in text
+
+
+#: A network of rows alone: no dense convolution for CP; in a runtime that works, and in one that dies at its import.
+BAD = """
+[suite]
+name = "bad"
+blocks = 1
+aa = false
+
+[compress]
+source_steps = 0
+rates = [0.005]
+tune = { epochs = 1, batch = 20 }
+
+[[transform]]
+id = "cp"
+kind = "factorize"
+how = "cp"
+"""
+BAD_ROWS = """
+[[workload]]
+dataset = "digits"
+model = "mlp"
+runtime = "{runtime}"
+chains = {{ "float" = ["tune"]{more} }}
+"""
+
+
+def python_with(folder: Path, python: str, module: str, source: str) -> Path:
+    """Write a Python that finds a module of this source before all others, and return its path."""
+    (folder / "first").mkdir()
+    (folder / "first" / f"{module}.py").write_text(source)
+    program = folder / "python-with"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH="{folder}/first:$PYTHONPATH" exec {python} "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+def test_a_chain_that_cannot_be_and_a_runtime_that_dies_at_its_import_cost_their_own_rows_alone(
+    campaign, lab, workload_python, tmp_path
+):
+    path = tmp_path / "bad.toml"
+    rows = (("ncnn", ""), ("onnxruntime", ', "cp" = ["cp", "tune"]'))
+    path.write_text(BAD + "".join(BAD_ROWS.format(runtime=name, more=more) for name, more in rows))
+    python = python_with(tmp_path, workload_python, "ncnn", KILLED_AT_IMPORT.format("SIGILL"))
+    ran = campaign(lab("here", extra=f'interpreter = "{python}"'), path)
+    records = {record.task: record for record in ran.reader.repetitions}
+    died = records.pop("digits/mlp [ncnn x1]")
+    assert (died.outcome, died.inference) == ("failed", None)
+    assert "runtime ncnn died of SIGILL while it was imported" in died.outcome_reason
+    assert [(record.label, record.outcome) for record in records.values()] == [("float", "ok")]
+    (left_out,) = ran.reader.manifest.skipped
+    assert (left_out.label, left_out.task) == ("cp", "digits/mlp [onnxruntime x1]")
+    assert left_out.reason.startswith("it cannot be compressed as asked: ")
+    assert "no convolution of one group" in left_out.reason
+
+
+@pytest.mark.torch
+def test_a_damaged_network_in_the_hosts_cache_is_made_again_with_the_same_bytes(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(BAD + BAD_ROWS.format(runtime="onnxruntime", more=""))
+    suite = load_suite(str(path))
+    key = (*suite.workloads[0].key, 0)
+    made = gather(suite, cache_dir=tmp_path / "cache").compressed[key]
+    whole = made.path.read_bytes()
+    made.path.write_bytes(whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:])
+    again = gather(suite, cache_dir=tmp_path / "cache").compressed[key]
+    assert (again.sha256, again.path.read_bytes()) == (made.sha256, whole)

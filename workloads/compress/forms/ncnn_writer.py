@@ -1,10 +1,14 @@
-"""Write a network for ncnn, in float32: a text that names its layers, and a file of their weights.
+"""Write a network for ncnn, in float32 or with fixed scales of int8: a text that names its layers, and their weights.
 
 Source: ncnn's wiki, "param and model file structure" and "operation param weight table". A value is read by one layer
 only: where several read it, a Split stands between. BatchNorm is folded into its layer, ReLU and ReLU6 into convolutions
 and inner products.
 
-The converter pnnx is not used: its wheel asks for torch, which on PyPI brings CUDA's libraries.
+Fixed scales are ncnn's: symmetric from -127 to 127, weights for each output channel, activations for each tensor that a
+convolution or inner product reads. Such a layer rounds what it reads and gives float32; all others stay in float32.
+
+Neither pnnx nor ncnn2int8 is used: pnnx's wheel asks for torch, which on PyPI brings CUDA's libraries; ncnn2int8 is in no
+wheel.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from tunebench.workloads.compress.forms.folding import folded
-from tunebench.workloads.compress.forms.onnx_writer import check_one_output
+from tunebench.workloads.compress.forms.onnx_writer import check_one_output, int8_of
 from tunebench.workloads.compress.state import Array, State, TransformError
 from tunebench.workloads.models.graph import INPUT, Node, shapes_of
 
@@ -24,8 +28,10 @@ OPS = ("conv", "linear", "add", "multiply", "concat", "slice", "shuffle", "activ
        "pad")  # fmt: skip
 OUTPUT = "logits"
 _MAGIC = 7767517
-#: before a weight in float32, none before a bias
-_FLOAT32 = struct.pack("<I", 0)
+#: before a weight in float32, before one in int8; none before a bias or scales
+_FLOAT32, _INT8 = struct.pack("<I", 0), struct.pack("<I", 0x000D4B38)
+#: key of a layer whose weights are in int8: scales stand behind its bias
+_SCALED = "8=1"
 #: activation -> (keys of a layer that has it built in)
 _FUSED: Mapping[str, tuple[str, ...]] = {
     "": (),
@@ -47,11 +53,13 @@ def ncnn_files(state: State) -> tuple[bytes, bytes]:
     """Return a network as ncnn's two files, ``.param`` and ``.bin``; equal states give equal bytes.
 
     Raises:
-        TransformError: a node that cannot be written, or numbers other than float32.
+        TransformError: a node that cannot be written, other numbers, or calibration has not seen what a layer reads.
     """
     check_one_output(state.graph)
-    if state.numbers.kind != "float32":
-        raise TransformError(f"ncnn is written in float32 only here, this chain ends in {state.numbers.kind}")
+    if state.numbers.kind not in ("float32", "int8-static"):
+        raise TransformError(
+            f"ncnn is written in float32 and int8-static here, this chain ends in {state.numbers.kind}"
+        )
     return _Writer(state).files()
 
 
@@ -59,6 +67,7 @@ class _Writer:
     def __init__(self, state: State) -> None:
         self.state, self.graph = state, state.graph
         self.shapes = shapes_of(state.graph)
+        self.fixed = state.numbers.kind == "int8-static"
         self._lines: list[str] = []
         self._weights = bytearray()
         self._blobs = 0
@@ -107,27 +116,50 @@ class _Writer:
 
     def _conv(self, node: Node, inputs: list[str], name: str) -> None:
         weight, bias = folded(self.state, node)
-        self._convolution(node, weight, bias, inputs, name)
+        self._convolution(node, weight, bias, inputs, name, scaled=self._scaled(node))
 
-    def _convolution(self, node: Node, weight: Array, bias: Array, inputs: list[str], name: str) -> None:
+    def _convolution(
+        self, node: Node, weight: Array, bias: Array, inputs: list[str], name: str, *, scaled: bool = False
+    ) -> None:
         keys = [
             f"0={node.channels_out}", f"1={node.kernel}", f"2={node.dilation}", f"3={node.stride}",
-            f"4={node.padding}", "5=1", f"6={weight.size}",
+            f"4={node.padding}", "5=1", f"6={weight.size}", *[_SCALED] * scaled,
         ]  # fmt: skip
         kind = "Convolution"
         if node.groups > 1:
             kind, keys = "ConvolutionDepthWise", [*keys, f"7={node.groups}"]
         self._with_act(node, kind, inputs, name, keys)
-        self._store(weight, bias)
+        self._store(node, weight, bias, scaled=scaled)
 
     def _linear(self, node: Node, inputs: list[str], name: str) -> None:
         weight, bias = folded(self.state, node)
         if len(self.shapes[node.inputs[0]]) == 3:
             self._line("Flatten", f"{node.name}_flat", inputs, [f"{node.name}_flat"], [])
             inputs = [f"{node.name}_flat"]
-        keys = [f"0={node.channels_out}", "1=1", f"2={weight.size}"]
+        scaled = self._scaled(node)
+        keys = [f"0={node.channels_out}", "1=1", f"2={weight.size}", *[_SCALED] * scaled]
         self._with_act(node, "InnerProduct", inputs, name, keys)
-        self._store(weight, bias)
+        self._store(node, weight, bias, scaled=scaled)
+
+    def _scaled(self, node: Node) -> bool:
+        """Tell whether a layer computes in int8."""
+        return self.fixed and node.op in self.state.numbers.ops
+
+    def _store(self, node: Node, weight: Array, bias: Array, *, scaled: bool) -> None:
+        if not scaled:
+            self._weights += _FLOAT32 + _float32(weight) + _float32(bias)
+            return
+        # A layer of groups has one scale a group.
+        scale, integers = int8_of(weight.reshape(node.groups, -1) if node.groups > 1 else weight)
+        raw = integers.tobytes()
+        self._weights += _INT8 + raw + bytes(-len(raw) % 4) + _float32(bias)
+        self._weights += _float32(1 / scale) + _float32(np.array(127 / self._largest(node.inputs[0])))
+
+    def _largest(self, source: str) -> float:
+        """Return the largest magnitude that calibration has seen of a value."""
+        if source not in self.state.numbers.ranges:
+            raise TransformError(f"quantize static: the calibration has not seen node {source!r}")
+        return max(abs(bound) for bound in self.state.numbers.ranges[source]) or 1.0
 
     def _with_act(self, node: Node, kind: str, inputs: list[str], name: str, keys: list[str]) -> None:
         """Write a layer that may have its activation built in."""
@@ -152,10 +184,6 @@ class _Writer:
             )
         act, keys = _ALONE[node.act]
         self._line(act, name, inputs, [name], list(keys))
-
-    def _store(self, weight: Array, bias: Array) -> None:
-        self._weights += _FLOAT32 + np.ascontiguousarray(weight, "<f4").tobytes()
-        self._weights += np.ascontiguousarray(bias, "<f4").tobytes()
 
     def _normalise(self, node: Node, inputs: list[str], name: str) -> None:
         """Write it as a convolution of one place: each channel reads its own, or all read the only one."""
@@ -200,3 +228,7 @@ class _Writer:
     def _pad(self, node: Node, inputs: list[str], name: str) -> None:
         keys = [f"{at}={zeros}" for at, zeros in enumerate(node.pads)]
         self._then_act(node, "Padding", inputs, name, [*keys, "4=0", "5=0.000000e+00"])
+
+
+def _float32(values: Array) -> bytes:
+    return np.ascontiguousarray(values, "<f4").tobytes()

@@ -16,12 +16,11 @@ from pathlib import Path
 import pytest
 
 from tunebench.harness.config.suite import load_suite
+from tunebench.harness.errors import EXIT_PARTIAL
 from tunebench.harness.planning.attempts import REBOOTED
 from tunebench.reports.results import RunReader
 from tunebench.targets.errors import TargetError
 from tunebench.targets.transport.ssh import Ssh
-from tunebench.targets.virtual.qemu import image
-from tunebench.targets.virtual.qemu.errors import EmulationError
 from tunebench.targets.virtual.qemu.machine import EmulatedBoard
 
 #: No command takes longer, the build in the first test's set-up included: what hangs fails here, and by its name.
@@ -56,6 +55,36 @@ engine = "native"
 methods = ["ft-all", "lora-all"]
 """
 
+#: On the card, where they arrive in no time.
+RUNTIMES = ("onnxruntime", "ncnn", "litert")
+WITH_RUNTIMES = tuple(word for name in RUNTIMES for word in ("--runtime", name))
+#: A network of 10,000 weights, in every runtime that has a wheel for the board, and in two that have none.
+RUNTIMES_SUITE = """
+[suite]
+name = "arm-runtimes"
+baseline = "float"
+blocks = 1
+aa = false
+deadline_s = 600
+
+[compress]
+source_steps = 20
+tune = { epochs = 2, batch = 20 }
+calls = 20
+
+[[transform]]
+id = "int8"
+kind = "quantize"
+how = "static"
+"""
+ROW = """
+[[workload]]
+dataset = "digits"
+model = "cnn"
+runtime = "{runtime}"
+chains = {{ {chains} }}
+"""
+
 
 def tell(line: str) -> None:
     """Progress, visible with ``-s`` and in a failure's output."""
@@ -81,7 +110,7 @@ class Pi:
     def up(self, *options: str) -> None:
         self.tunebench(
             *("emulate", "raspi3b", "up", "--name", "pi3-emulated", "--state", str(self.board.folder)),
-            *("--inventory-out", str(self.lab), *options),
+            *("--inventory-out", str(self.lab), *WITH_RUNTIMES, *options),
         )
 
     def run(self, suite: str | Path, out: Path, lab: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -107,13 +136,12 @@ class Pi:
 
 @pytest.fixture(scope="module")
 def pi(tmp_path_factory):
-    """An emulated Pi with a fresh card; the image is built if it is not there."""
-    try:
-        image.build(image.cache_folder(), tell)
-    except EmulationError as error:
-        pytest.fail(f"no image, and it cannot be built here: {error}", pytrace=False)
+    """An emulated Pi with a fresh card that has the runtimes; the image is built if it is not there."""
     folder = tmp_path_factory.mktemp("pi")
     made = Pi(folder, EmulatedBoard(folder / "state", "pi3-emulated"))
+    built = made.tunebench("emulate", "raspi3b", "build", *WITH_RUNTIMES, check=False)
+    if built.returncode:
+        pytest.fail(f"no image, and it cannot be built here: {built.stderr}", pytrace=False)
     try:
         made.up()
         yield made
@@ -193,6 +221,44 @@ def test_five_methods_run_on_it_over_ssh_and_the_report_says_that_its_times_are_
     page = html.read_text()
     assert "Raspberry Pi 3 Model B" in page
     assert "times are the emulator" in page
+
+
+@pytest.mark.torch
+def test_compressed_networks_run_in_each_runtime_as_their_float_parents_and_what_it_lacks_is_left_out(
+    pi, tmp_path
+):
+    suite = tmp_path / "runtimes.toml"
+    chains = dict.fromkeys(("executorch", "torch"), '"float" = ["tune"]')
+    chains |= dict.fromkeys(RUNTIMES, '"float" = ["tune"], "int8" = ["tune", "int8"]')
+    suite.write_text(
+        RUNTIMES_SUITE + "".join(ROW.format(runtime=name, chains=given) for name, given in chains.items())
+    )
+    done = pi.run(suite, tmp_path / "out")
+    assert done.returncode == EXIT_PARTIAL, done.stderr  # a board without torch lacks the last row
+    reader = only_run(tmp_path / "out")
+    assert reader.verify() == []
+    reasons = {skip.task: skip.reason for skip in reader.manifest.skipped}
+    assert "libtorch_python.so" in reasons.pop("digits/cnn [executorch x1]")
+    assert "has no usable torch" in reasons.pop("digits/cnn [torch x1]")
+    assert reasons == {}
+    accuracies = {}
+    for repetition in reader.repetitions:
+        assert repetition.outcome == "ok", repetition.outcome_reason
+        assert repetition.board_model == "Raspberry Pi 3 Model B"
+        inference = repetition.inference
+        accuracies[inference.runtime, repetition.label] = repetition.quality.after
+        assert inference.peak_rss_b < 128 << 20
+        if repetition.label == "int8":
+            # Against the float parent that the same runtime ran on the same board.
+            assert inference.parent_agreement > 0.9
+            assert inference.parent_max_difference > 0
+            assert inference.model_b < 0.5 * inference.dense_b
+            assert inference.claimed_node_share > 0.5
+    assert accuracies.keys() == {(runtime, label) for runtime in RUNTIMES for label in ("float", "int8")}
+    # The same weights everywhere: at most one of 447 test items is told otherwise.
+    floats = [accuracy for (_, label), accuracy in accuracies.items() if label == "float"]
+    assert max(floats) - min(floats) < 1.5 / 447
+    assert min(accuracies.values()) > 0.7
 
 
 def check_complete(reader: RunReader) -> list[str]:
