@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -183,3 +184,13 @@ def test_an_upload_tells_how_far_it_is(board):
     )
     assert len(steps) > 30 and steps == sorted(steps)
     assert steps[-1] == (40_000_000, 40_000_000)
+
+
+@pytest.mark.openssh_server
+def test_two_uploads_of_one_file_at_once_leave_it_whole_and_no_part(board):
+    blob = Blob.of_bytes(random.Random(9).randbytes(40_000_000), ".tbx")
+    with Board(board.spec) as other, ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda end: end.sync([blob]), (board, other)))
+    stored = workdir(board) / "blobs"
+    assert (stored / blob.name).read_bytes() == blob.data
+    assert [path.name for path in stored.glob(f"{blob.name}*")] == [blob.name]
