@@ -18,6 +18,7 @@ from tunebench.workloads.deploy import RUNTIMES
     [
         ("runtimes", ["Runtimes: what each takes"]),
         ("torch-free", []),
+        ("edge-workflow", ["Step upon step", "Promise against measurement"]),
     ],
 )
 def test_every_row_of_a_shipped_suite_is_measured_or_left_out_with_the_reason(
