@@ -1,7 +1,7 @@
 """Puts runtimes onto the image: their wheels unpacked as they are.
 
 Over the emulated USB network they would take minutes to arrive, and minutes more to be installed by the slow cores. They
-are not imported here: under qemu-user onnxruntime 1.32.0 dies at that, right after it has read what the host says of its CPUs.
+are not imported here: under qemu-user onnxruntime 1.32.0 dies of it, just after reading what the host says of its CPUs.
 """
 
 from __future__ import annotations
