@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -78,14 +79,31 @@ def test_candidate_margin_and_bases_stand_in_the_suite_and_all_rows_have_the_mai
         assert (row.dtype, row.params["seq_len"], row.params["batch"]) == (dtype, seq_len, batch)
 
 
-def test_what_the_page_claims_follows_from_the_kept_scores_at_the_suites_margin():
-    header = load_suite("skip2-mails").header
+@pytest.mark.parametrize(
+    ("suite", "scored", "points"),
+    [
+        ("skip2-mails", "quality.json", (-1.93, -2.27, 2.40)),
+        ("skip2-mails-96", "quality-96.json", (-1.00, -1.46, -0.49)),
+    ],
+)
+def test_what_the_page_claims_follows_from_the_kept_scores_at_the_suites_margin(suite, scored, points):
+    header = load_suite(suite).header
     scores: dict[str, dict[int, float]] = {}
-    for key, (_, after, _) in json.loads((KEPT / "quality.json").read_text(encoding="utf-8")).items():
+    for key, (_, after, *_) in json.loads((KEPT / scored).read_text(encoding="utf-8")).items():
         _, label, block = key.split(" | ")
         scores.setdefault(label, {})[int(block)] = after
     theirs, mine = scores[header.baseline], scores[header.candidate]
     assert len(theirs) == len(mine) == header.bases
     apart = points_apart(theirs, mine)
-    assert (apart.shift, apart.low, apart.high) == pytest.approx((-1.93, -2.27, 2.40), abs=0.006)
+    assert (apart.shift, apart.low, apart.high) == pytest.approx(points, abs=0.006)
     assert judge_non_inferiority(theirs, mine, header.margin).verdict == "OPEN"
+
+
+def test_the_time_that_the_page_claims_is_a_tenth_in_every_block():
+    wall_s: dict[tuple[str, str], float] = {}
+    for key, (*_, seconds) in json.loads((KEPT / "quality-96.json").read_text(encoding="utf-8")).items():
+        _, label, block = key.split(" | ")
+        wall_s[label, block] = seconds
+    shares = [wall_s[SKIP, block] / wall_s[LORA, block] for label, block in wall_s if label == SKIP]
+    assert len(shares) == 10
+    assert median(shares) == pytest.approx(0.100, abs=0.001) and max(shares) < 0.111
