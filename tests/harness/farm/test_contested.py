@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from tests import ctrl_c
 from tests.faults.relay import Relay
 from tests.harness.farm.lab import add_pair, add_place, add_rack, ask, until
 from tests.harness.farm.test_labgrid import seen
@@ -121,7 +122,8 @@ def test_a_lost_board_is_replaced_while_the_others_measure_and_a_run_that_is_sto
 
     when_started(strike)
     suite = sleep_suite(["a"], blocks=3)
-    code, reader, log = measured(suite, farm_boards(count=2), tmp_path / "out")
+    with ctrl_c.heeded():
+        code, reader, log = measured(suite, farm_boards(count=2), tmp_path / "out")
     assert code == EXIT_INTERRUPTED and reader.manifest is None, log
     assert reader.plan_view.boards == ("pi-a", "pi-b", "pi-c")
     assert "pi-b: contested: " in log and "; another board is taken" in log
