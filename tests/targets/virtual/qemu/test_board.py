@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.harness.config.suite import load_suite
+from tunebench.harness.config.suite.built_in import built_in_file
 from tunebench.harness.errors import EXIT_PARTIAL
 from tunebench.harness.planning.attempts import REBOOTED
 from tunebench.reports.results import RunReader
@@ -178,7 +178,8 @@ def test_the_board_is_a_raspberry_pi_3b_as_far_as_it_can_tell(pi):
 
 def test_five_methods_run_on_it_over_ssh_and_the_report_says_that_its_times_are_not_a_boards(pi, tmp_path):
     suite = tmp_path / "emulated.toml"
-    text = (Path(load_suite.__code__.co_filename).parent / "suites" / "emulated.toml").read_text()
+    with built_in_file("emulated") as shipped:
+        text = shipped.read_text()
     if not os.environ.get("TUNEBENCH_DATA"):
         text = text.replace("har-hapt", "digits")
         tell("TUNEBENCH_DATA is not set: digits, which ship with the package, instead of HAR")
