@@ -88,8 +88,8 @@ def measure(session: Any, steps: int) -> dict[str, float | None]:
 
 def _rise_b(watch: Watch) -> float | None:
     """Return what resident memory rose by in a watch's stretches, bytes; None where the kernel does not say."""
-    told = watch.metrics()
-    return told["train_rss_peak_b"] - told["train_rss_before_b"] if told else None
+    resident = watch.metrics()
+    return resident["train_rss_peak_b"] - resident["train_rss_before_b"] if resident else None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -56,10 +56,10 @@ def places_of(
         cuts = folds_of(artefact.read(str(made[0].data)), folds)
     except ValueError as error:
         raise UsageError(f"--folds {folds}: task {workload.task!r}: {error}") from None
-    starts = [(base, prepared, prepared) for base, prepared in zip(bases, made, strict=True)]
+    starts = made
     if workload.chain:
         chained = partial(_compressed, workload, cache_dir=cache_dir, data_dir=data_dir, progress=progress)
-        starts = [(base, prepared, chained(prepared, base)) for base, prepared, _ in starts]
+        starts = [chained(prepared, base) for base, prepared in zip(bases, made, strict=True)]
     return [
         Place(
             base,
@@ -68,7 +68,7 @@ def places_of(
             weights,
             f"{prepared.data_sha256} {start.weights_sha256} {fold}/{folds}{cut.cut and ' ' + cut.cut}",
         )
-        for base, prepared, start in starts
+        for base, prepared, start in zip(bases, made, starts, strict=True)
         for weights in [artefact.read(str(start.weights))]
         for fold, cut in enumerate(cuts)
     ]

@@ -86,10 +86,10 @@ def _held_b(blob: Blob, held: Any) -> int:
     size, sha256 = (held.get("size"), held.get("sha256")) if isinstance(held, dict) else (None, None)
     if type(size) is not int or not 0 < size < blob.size_b:
         return 0
-    digest = hashlib.sha256()
+    digest, rest_b = hashlib.sha256(), size
     for chunk in blob.chunks(0, CHUNK_B):
-        digest.update(chunk[: max(0, size)])
-        size -= len(chunk)
-        if size <= 0:
+        digest.update(chunk[:rest_b])
+        rest_b -= len(chunk)
+        if rest_b <= 0:
             break
-    return held["size"] if digest.hexdigest() == sha256 else 0
+    return size if digest.hexdigest() == sha256 else 0

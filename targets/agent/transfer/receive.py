@@ -89,7 +89,7 @@ class Part:
             os.rename(other, self.path)
             with open(self.path, "rb") as file:
                 copy_hashed(file, None, self.digest)
-        self.size = os.path.getsize(self.path)
+        self.size = size_of(self.path)
 
     def append(self, source: Any) -> str:
         """Add a stream; returns the SHA-256 of all of it."""
@@ -99,10 +99,6 @@ class Part:
             file.flush()
             os.fsync(file.fileno())
         return sha256
-
-    def size_on_disk(self) -> int:
-        """Return how many bytes the file has; 0 if it is gone."""
-        return os.path.getsize(self.path) if os.path.exists(self.path) else 0
 
     def remove(self) -> None:
         """Remove the file."""
@@ -133,6 +129,14 @@ def parts_in(folder: str, prefix: str = "") -> Any:
     return [(os.path.join(folder, name), int(part.group(1))) for name, part in names if part]
 
 
+def size_of(path: str) -> int:
+    """Return how many bytes a file has; 0 if it is gone."""
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0
+
+
 def remove_if_stale(path: str, writer: int, resumable_b: int) -> None:
     """Remove a part of a file that is a day old, or whose writer, a process ID, is dead: nobody would finish it.
 
@@ -141,8 +145,8 @@ def remove_if_stale(path: str, writer: int, resumable_b: int) -> None:
     """
     try:
         stat = os.stat(path)
-        left = lives(writer) or (resumable_b and stat.st_size >= resumable_b)
-        if not left or stat.st_mtime < time.time() - STALE_S:
+        needed = lives(writer) or (resumable_b and stat.st_size >= resumable_b)
+        if not needed or stat.st_mtime < time.time() - STALE_S:
             os.remove(path)
     except FileNotFoundError:
         pass  # finished, or removed by another receiver
@@ -150,12 +154,7 @@ def remove_if_stale(path: str, writer: int, resumable_b: int) -> None:
 
 def claim(blobs: str, name: str, size: int) -> Part:
     """Return this process's part of a blob, with the most that another receiver has left of it."""
-    others = []
-    for path, writer in parts_in(blobs, name + ".part."):
-        try:
-            others.append((os.path.getsize(path), lives(writer), path))
-        except FileNotFoundError:
-            pass
+    others = [(size_of(path), lives(writer), path) for path, writer in parts_in(blobs, name + ".part.")]
     part = Part(os.path.join(blobs, "%s.part.%d" % (name, os.getpid())))
     for held_b, living, path in sorted(others, reverse=True):
         if part.size or held_b > size or held_b < RESUMABLE_B:
@@ -241,16 +240,13 @@ def main(root: str) -> None:
 
 def leave(blobs: str, name: str, part: Part) -> None:
     """Remove a part that nobody needs: too short, the blob is there, or another receiver has taken it over."""
-    whole = os.path.exists(os.path.join(blobs, name))
-    own_b = part.size_on_disk()
-    for path, writer in parts_in(blobs, name + ".part."):
-        if path == part.path:
-            continue
-        if whole:
+    others = [other for other in parts_in(blobs, name + ".part.") if other[0] != part.path]
+    stored = os.path.exists(os.path.join(blobs, name))
+    if stored:
+        for path, writer in others:
             remove_if_stale(path, writer, 0)
-        elif os.path.exists(path) and os.path.getsize(path) >= own_b:
-            own_b = 0
-    if whole or own_b < RESUMABLE_B:
+    own_b = size_of(part.path)
+    if stored or own_b < RESUMABLE_B or any(size_of(path) >= own_b for path, _ in others):
         part.remove()
 
 
